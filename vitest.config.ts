@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+import { CockroachReporter } from './test/harness/cockroach-reporter.js';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/harness/global-setup.ts'],
+    setupFiles: ['test/harness/worker-setup.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    pool: 'forks',
+    // Test files share two database servers, which want processors too.
+    maxWorkers: 2,
+    reporters: ['default', new CockroachReporter()],
+  },
+});
