@@ -1,0 +1,60 @@
+/** What differs between the databases that can be a secondary, as traits and a few statements; no vendor's name elsewhere. */
+import { quoteTable, type TableName } from '../core/ident.js';
+import type { StatementTraits } from './statements.js';
+import type { TargetTraits } from './target-table.js';
+
+export type DialectName = 'postgres' | 'cockroach';
+
+export interface Dialect {
+  readonly name: DialectName;
+  readonly table: TargetTraits;
+  readonly statements: StatementTraits;
+  /** More rows or bytes in one statement do not pay, or are refused. */
+  readonly maxStatementRows: number;
+  readonly maxStatementBytes: number;
+  /** Run on every connection before anything else. */
+  readonly sessionSql: string;
+  /**
+   * Begins a target transaction that is applied part by part: between two parts of a source transaction a deferrable
+   * constraint may be broken, as it was on the source.
+   */
+  readonly beginPartsSql: string;
+  /** Empties tables in a way that concurrent snapshots of the secondary do not see early (G1). */
+  emptyTablesSql(tables: readonly TableName[]): string[];
+}
+
+const TEXT_FORM = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; SET bytea_output = 'hex'`;
+
+const postgres: Dialect = {
+  name: 'postgres',
+  table: { hiddenKey: 'ctid', jsonbArrays: true },
+  statements: { overridingSystemValue: true, upsert: false },
+  maxStatementRows: 5000,
+  maxStatementBytes: 64 << 20,
+  // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
+  // tcp_keepalives: a session whose network is gone must let go of its locks within a minute, not after two hours.
+  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3`,
+  beginPartsSql: 'BEGIN; SET CONSTRAINTS ALL DEFERRED',
+  // DELETE, not TRUNCATE: TRUNCATE is not MVCC-safe, a reader with an older snapshot would see the table empty.
+  emptyTablesSql: (tables) => tables.map((table) => `DELETE FROM ${quoteTable(table.schema, table.name)}`),
+};
+
+const cockroach: Dialect = {
+  name: 'cockroach',
+  table: { hiddenKey: 'rowid', jsonbArrays: false },
+  statements: { overridingSystemValue: false, upsert: true },
+  maxStatementRows: 1000,
+  // The server's limit is 16 MiB a message; the rest is room for names and protocol.
+  maxStatementBytes: 12 << 20,
+  // Less than 3 extra digits round a float8 to 15 or 16 digits here, also in a cast to text.
+  sessionSql: `${TEXT_FORM}; SET extra_float_digits = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0`,
+  // There are no deferrable constraints, see schema/translate-keys.
+  beginPartsSql: 'BEGIN',
+  // DELETE as well: TRUNCATE ends the changefeeds on the table, on which a failback depends.
+  emptyTablesSql: (tables) => tables.map((table) => `DELETE FROM ${quoteTable(table.schema, table.name)}`),
+};
+
+/** Recognised from `SELECT version()`. */
+export function dialectOf(version: string): Dialect {
+  return version.startsWith('CockroachDB') ? cockroach : postgres;
+}

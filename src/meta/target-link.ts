@@ -1,0 +1,65 @@
+/** A second connection to the secondary for metadata: one idempotent statement at a time, reconnecting by itself. */
+import type { QueryResult } from 'pg';
+import type { SqlStatement, TargetSession } from '../apply/target-session.js';
+import type { Backoff } from '../core/backoff.js';
+import type { Clock } from '../core/clock.js';
+import { classify } from '../core/policy.js';
+
+export interface TargetLinkOptions {
+  readonly connect: () => Promise<TargetSession>;
+  readonly clock: Clock;
+  readonly backoff: Backoff;
+  readonly signal: AbortSignal;
+}
+
+export class TargetLink {
+  readonly #options: TargetLinkOptions;
+  #session: TargetSession | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: TargetLinkOptions) {
+    this.#options = options;
+  }
+
+  /** Runs a statement that may be repeated. Retries while the secondary is out of reach, until the signal is aborted. */
+  run(text: string, values: readonly (string | null)[] = []): Promise<QueryResult<Record<string, string | null>>> {
+    return this.with((session) => session.run({ text, values } satisfies SqlStatement));
+  }
+
+  /** The same for several statements; calls are served one after the other. */
+  with<T>(work: (session: TargetSession) => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(() => this.#attempt(work));
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+  }
+
+  async #attempt<T>(work: (session: TargetSession) => Promise<T>): Promise<T> {
+    const { backoff, clock, connect, signal } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        if (this.#session?.broken) this.#session = null;
+        this.#session ??= await connect();
+        const session = this.#session;
+        const result = await work(session);
+        backoff.reset();
+        session.done();
+        return result;
+      } catch (error) {
+        const { action } = classify(error);
+        if (action !== 'retry' && action !== 'reread-checkpoint') throw error;
+        if (action === 'reread-checkpoint' || this.#session?.broken) {
+          this.#session?.destroy();
+          this.#session = null;
+        }
+        await clock.sleep(backoff.next(), signal);
+      }
+    }
+  }
+}

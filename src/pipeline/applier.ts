@@ -1,0 +1,428 @@
+/**
+ * Applies transactions to the secondary: data, dead letters and checkpoint in one target transaction. The normal way is
+ * one pipelined round trip; anything that a server refuses is searched for, row by row if need be, in the careful way.
+ */
+import type { Checkpoint } from '../apply/checkpoint.js';
+import { checkpointStatement, readCheckpoint } from '../apply/checkpoint.js';
+import { type SqlStatement, StatementError, type TargetSession } from '../apply/target-session.js';
+import type { Backoff } from '../core/backoff.js';
+import type { Change, Row } from '../core/change.js';
+import type { Clock } from '../core/clock.js';
+import { FencedError, StreamHaltError } from '../core/errors.js';
+import type { Log } from '../core/log.js';
+import { classify } from '../core/policy.js';
+import type { StreamCounters } from '../core/status.js';
+import type { Binding } from './binding.js';
+import { applyCarefully, type CarefulContext } from './careful.js';
+import { compileSteps, rereadStatements, type Statement } from './compile.js';
+import type { TransactionPart } from './entries.js';
+import { fold, type Step } from './fold.js';
+import type { TableEntry, TableRegistry } from './registry.js';
+import { runReplacing } from './replace.js';
+
+export interface ApplierOptions {
+  readonly stream: string;
+  readonly epoch: number;
+  readonly connect: () => Promise<TargetSession>;
+  readonly registry: TableRegistry;
+  readonly onError: 'pause-table' | 'halt';
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly backoff: Backoff;
+  readonly counters: StreamCounters;
+  readonly signal: AbortSignal;
+  /** Rows that a patch did not find on the secondary: they are read again from the primary. */
+  readonly onMissing: (binding: Binding, rows: readonly Row[]) => void;
+  /** The secondary refused rows of this table: makes it fit the primary again; true when that may have helped. */
+  readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  /** Sees what a committed transaction changed, for the windows of running chunks. */
+  readonly onApplied: (parts: readonly TransactionPart[], steps: readonly Step[]) => void;
+  /** The secondary cannot be reached, or can be again (null). */
+  readonly onTrouble: (reason: string | null) => void;
+  /** The checkpoint as it was when the epoch was taken. */
+  readonly start: Checkpoint;
+}
+
+/** The checkpoint is not where we left it: the epoch was taken, or a COMMIT that seemed lost has taken effect. */
+class CheckpointMovedError extends Error {}
+
+/** The target transaction is lost and its rows are not in memory any more: read them again from the checkpoint. */
+export class RestartFromCheckpoint extends Error {}
+
+/** The secondary refuses rows of a chunk: a matter of their table, not of the stream. */
+export class DataRefusedError extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+const BEGIN = { text: 'BEGIN', values: [] };
+const COMMIT = { text: 'COMMIT', values: [] };
+const CONTROL_STATEMENTS_BEFORE = 1;
+
+export class Applier {
+  readonly #options: ApplierOptions;
+  #session: TargetSession | null = null;
+  /** The checkpoint as it stands on the secondary, as far as we know. */
+  #at: Checkpoint;
+
+  constructor(options: ApplierOptions) {
+    this.#options = options;
+    this.#at = options.start;
+  }
+
+  /** Applies whole transactions as one target transaction, retrying until it is durable. */
+  async applyBatch(parts: readonly TransactionPart[], checkpoint: Checkpoint): Promise<void> {
+    const { counters } = this.#options;
+    const changes = parts.flatMap((part) => part.changes);
+    let careful = false;
+    const started = performance.now();
+    const found = await this.#untilDurable(checkpoint, async (session) => {
+      if (!careful && (await this.#applyFolded(session, parts, changes, checkpoint))) return;
+      careful = true;
+      counters.batchesReordered += 1;
+      await this.#careful(session, parts, changes, checkpoint);
+    });
+    // Applied by an attempt whose answer was lost: those who follow along must know all the same.
+    if (found)
+      this.#options.onApplied(
+        parts,
+        fold(changes, (relation) => this.#options.registry.lookup(relation)),
+      );
+    const seconds = (performance.now() - started) / 1000;
+    counters.applySecondsTotal += seconds;
+    counters.lastBatchSeconds = seconds;
+    counters.batchesApplied += 1;
+    counters.transactionsApplied += parts.filter((part) => part.commit !== null).length;
+  }
+
+  /**
+   * Applies a large transaction as its parts arrive. `next` gives the following part, the last of which has `commit`.
+   * Memory holds one part. On a retryable failure throws RestartFromCheckpoint.
+   */
+  async applyLarge(
+    first: TransactionPart,
+    next: () => Promise<TransactionPart>,
+    checkpointOf: (last: TransactionPart) => Checkpoint,
+  ): Promise<void> {
+    const session = await this.#connected();
+    const { counters } = this.#options;
+    const started = performance.now();
+    try {
+      await session.exec(session.dialect.beginPartsSql);
+      let part = first;
+      for (;;) {
+        await this.#applyPart(session, part);
+        if (part.commit) break;
+        part = await next();
+      }
+      const checkpoint = checkpointOf(part);
+      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
+        this.#throwIfMoved(error, 0);
+        throw error;
+      });
+      this.#at = checkpoint;
+      session.done();
+      counters.batchesApplied += 1;
+      counters.transactionsApplied += 1;
+      counters.applySecondsTotal += (performance.now() - started) / 1000;
+    } catch (error) {
+      session.destroy();
+      this.#session = null;
+      if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+      const verdict = classify(error);
+      // Refused rows were dealt with part by part; what is refused now, a deferred constraint, would be so again.
+      const refused = verdict.action === 'halt' || verdict.action === 'bisect';
+      if (refused && !(error instanceof CheckpointMovedError)) throw this.#halted(error);
+      throw new RestartFromCheckpoint(`A large transaction was interrupted (${verdict.hint})`, { cause: error });
+    }
+  }
+
+  /**
+   * Applies steps that do not come from the stream (a chunk at its upper watermark), with `extra` statements and the
+   * checkpoint in the same target transaction. Throws DataRefusedError when the secondary refuses the rows.
+   */
+  async applySteps(steps: readonly Step[], extra: readonly SqlStatement[]): Promise<void> {
+    let refused: unknown = null;
+    await this.#untilDurable(null, async (session) => {
+      const statements = compileSteps(steps, session.dialect);
+      try {
+        await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
+        return;
+      } catch (error) {
+        this.#throwIfMoved(error, statements.length + extra.length + CONTROL_STATEMENTS_BEFORE);
+        if (classify(error).action !== 'bisect') throw error;
+        await session.rollback();
+      }
+      try {
+        await session.exec('BEGIN');
+        await runReplacing(session, steps, () => true);
+        await session.pipeline([...extra, this.#checkpoint(this.#at)]);
+        await session.exec('COMMIT');
+      } catch (error) {
+        if (!session.broken) await session.rollback().catch(() => undefined);
+        this.#throwIfMoved(error, extra.length);
+        if (classify(error).action !== 'bisect') throw error;
+        refused = error;
+      }
+    });
+    if (refused !== null) throw new DataRefusedError(refused);
+  }
+
+  /** Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules. */
+  async inTransaction(work: (session: TargetSession) => Promise<void>): Promise<void> {
+    await this.#untilDurable(null, async (session) => {
+      try {
+        await session.exec('BEGIN');
+        // A former attempt whose COMMIT is still running holds this row: its effect is there before ours begins, or never.
+        await session.run({
+          text: 'SELECT epoch FROM db_redundancy.checkpoint WHERE stream = $1 FOR UPDATE',
+          values: [this.#options.stream],
+        });
+        await work(session);
+        await session.pipeline([this.#checkpoint(this.#at)]).catch((error: unknown) => {
+          this.#throwIfMoved(error, 0);
+          throw error;
+        });
+        await session.exec('COMMIT');
+      } catch (error) {
+        if (!session.broken) await session.rollback().catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Moves the checkpoint without data (idle progress, lease renewal). */
+  async moveCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    await this.#untilDurable(checkpoint, async (session) => {
+      await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
+        this.#throwIfMoved(error, 0);
+        throw error;
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+  }
+
+  /** Drops the connection at once: whatever is in flight is rolled back by the server. */
+  abandon(): void {
+    this.#session?.destroy();
+    this.#session = null;
+  }
+
+  /**
+   * The normal way: one round trip. False when the secondary refused the data, also after its table was made to fit the
+   * primary's current schema.
+   */
+  async #applyFolded(
+    session: TargetSession,
+    parts: readonly TransactionPart[],
+    changes: readonly Change[],
+    checkpoint: Checkpoint,
+  ): Promise<boolean> {
+    const { registry } = this.#options;
+    for (;;) {
+      const steps = fold(changes, (relation) => registry.lookup(relation));
+      const statements = this.#compile(steps, session);
+      try {
+        const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
+        this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+        this.#options.onApplied(parts, steps);
+        this.#countRows(statements, parts);
+        return true;
+      } catch (error) {
+        this.#throwIfMoved(error, statements.length + CONTROL_STATEMENTS_BEFORE);
+        if (classify(error).action !== 'bisect') throw error;
+        await session.rollback();
+        if (!(await this.#refresh(error, statements, CONTROL_STATEMENTS_BEFORE))) return false;
+      }
+    }
+  }
+
+  /** Looks whether the refused statement's table has changed on the primary in a way that the WAL does not announce. */
+  async #refresh(error: unknown, statements: readonly Statement[], offset: number): Promise<boolean> {
+    const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
+    const entry = statement?.binding && this.#options.registry.get(statement.binding.relation);
+    return entry ? this.#options.refresh(entry) : false;
+  }
+
+  async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
+    const { registry } = this.#options;
+    const steps = fold(part.changes, (relation) => registry.lookup(relation));
+    const statements = this.#compile(steps, session);
+    try {
+      const counts = await session.pipeline([
+        { text: 'SAVEPOINT dbr_part', values: [] },
+        ...statements,
+        { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
+      ]);
+      this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+    } catch (error) {
+      if (classify(error).action !== 'bisect') throw error;
+      this.#options.counters.batchesReordered += 1;
+      await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
+      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+    }
+    this.#options.onApplied([part], steps);
+    this.#countRows(statements, [part]);
+  }
+
+  async #careful(
+    session: TargetSession,
+    parts: readonly TransactionPart[],
+    changes: readonly Change[],
+    checkpoint: Checkpoint,
+  ): Promise<void> {
+    const deadLetters = this.#options.registry.deadLetters;
+    const before = new Map(
+      this.#options.registry.all().map((entry) => [entry, { state: entry.state, reason: entry.reason }]),
+    );
+    try {
+      await session.exec('BEGIN');
+      await applyCarefully(this.#carefulContext(session), parts, changes);
+      await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
+        this.#throwIfMoved(error, 0);
+        throw error;
+      });
+      await session.exec('COMMIT');
+    } catch (error) {
+      // A table that was paused in a transaction that did not commit is not paused.
+      for (const [entry, { state, reason }] of before) Object.assign(entry, { state, reason });
+      this.#options.registry.deadLetters = deadLetters;
+      if (!session.broken) await session.rollback().catch(() => undefined);
+      throw error;
+    }
+    this.#options.onApplied(
+      parts,
+      fold(changes, (relation) => this.#options.registry.lookup(relation)),
+    );
+  }
+
+  #compile(steps: readonly Step[], session: TargetSession): Statement[] {
+    const { registry, stream } = this.#options;
+    const isLoading = (binding: Binding) => registry.get(binding.relation)?.state !== 'streaming';
+    return [...compileSteps(steps, session.dialect), ...rereadStatements(steps, stream, isLoading)];
+  }
+
+  #carefulContext(session: TargetSession): CarefulContext {
+    const { stream, registry, onError, onMissing, log } = this.#options;
+    return { session, stream, registry, onError, onMissing, log };
+  }
+
+  /**
+   * Retries `attempt` until it succeeds; after an unclear outcome the checkpoint on the secondary decides.
+   * @param goal where a successful attempt leaves the checkpoint; null: where it is
+   * @returns true when an attempt whose answer was lost turned out to have reached the goal
+   */
+  async #untilDurable(goal: Checkpoint | null, attempt: (session: TargetSession) => Promise<void>): Promise<boolean> {
+    const { backoff, clock, counters, log, signal } = this.#options;
+    let unclear = false;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const session = await this.#connected();
+        if (unclear && (await this.#reread(session, goal))) {
+          this.#recovered(backoff);
+          return true;
+        }
+        unclear = false;
+        await attempt(session);
+        this.#at = goal ?? this.#at;
+        this.#recovered(backoff);
+        return false;
+      } catch (error) {
+        if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+        unclear = true;
+        if (error instanceof CheckpointMovedError) {
+          await this.#session?.rollback().catch(() => this.abandon());
+          continue;
+        }
+        const verdict = classify(error);
+        if (verdict.action === 'halt' || verdict.action === 'bisect') throw this.#halted(error);
+        counters.batchRetries += 1;
+        const lost = verdict.action === 'reread-checkpoint' || verdict.sqlstate === '25006';
+        if (this.#session && (this.#session.broken || lost)) this.abandon();
+        else if (this.#session) await this.#session.rollback().catch(() => this.abandon());
+        const waitMs = backoff.next();
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#options.onTrouble(`${reason} (${verdict.hint})`);
+        log.warn(
+          { sqlstate: verdict.sqlstate, err: error, waitMs },
+          'Apply on the secondary failed and is tried again',
+        );
+        await clock.sleep(waitMs, signal);
+      }
+    }
+  }
+
+  /** Where the checkpoint really is. True when it has reached the goal already. Throws FencedError when it is not ours. */
+  async #reread(session: TargetSession, goal: Checkpoint | null): Promise<boolean> {
+    const found = await readCheckpoint(session, this.#options.stream);
+    if (!found || found.epoch !== this.#options.epoch) throw fenced(this.#options.epoch, found?.epoch ?? null);
+    const moved = found.lsn !== this.#at.lsn || found.partialChanges !== this.#at.partialChanges;
+    this.#at = found;
+    return moved && goal !== null && found.lsn === goal.lsn && found.partialChanges === goal.partialChanges;
+  }
+
+  #recovered(backoff: Backoff): void {
+    this.#session?.done();
+    if (backoff.attempt > 0) {
+      backoff.reset();
+      this.#options.onTrouble(null);
+    }
+  }
+
+  async #connected(): Promise<TargetSession> {
+    if (this.#session?.broken) this.#session = null;
+    this.#session ??= await this.#options.connect();
+    return this.#session;
+  }
+
+  #checkpoint(checkpoint: Checkpoint) {
+    return checkpointStatement(this.#options.stream, this.#options.epoch, checkpoint, this.#at);
+  }
+
+  /** 22012 from the checkpoint statement, and from no other, means that the checkpoint has moved without us. */
+  #throwIfMoved(error: unknown, checkpointIndex: number): void {
+    if (error instanceof StatementError && error.index === checkpointIndex && classify(error).sqlstate === '22012') {
+      throw new CheckpointMovedError('The checkpoint was moved by another transaction.', { cause: error });
+    }
+  }
+
+  #halted(error: unknown): StreamHaltError {
+    const verdict = classify(error);
+    const reason = error instanceof Error ? error.message : String(error);
+    return new StreamHaltError(`The secondary refused the stream's transaction: ${reason}`, {
+      code: 'apply-halted',
+      remedy: verdict.hint,
+      cause: error,
+    });
+  }
+
+  #noteMissing(statements: readonly Statement[], counts: readonly number[]): void {
+    statements.forEach((statement, i) => {
+      if (statement.mustMatch && statement.binding && (counts[i] ?? 0) < statement.rows)
+        this.#options.onMissing(statement.binding, statement.mustMatch);
+    });
+  }
+
+  #countRows(statements: readonly Statement[], parts: readonly TransactionPart[]): void {
+    const at = parts.at(-1)?.commitAtMs ?? null;
+    for (const { binding, rows } of statements) {
+      const entry = binding && this.#options.registry.get(binding.relation);
+      if (!entry) continue;
+      entry.rowsApplied += rows;
+      entry.lastChangeAtMs = at;
+      this.#options.counters.rowsApplied += rows;
+    }
+  }
+}
+
+function fenced(ours: number, theirs: number | null, cause?: unknown): FencedError {
+  const now = theirs === null ? 'has moved on' : `is ${theirs} now`;
+  return new FencedError(`Another process leads this stream: its epoch ${now}, ours was ${ours}.`, cause);
+}

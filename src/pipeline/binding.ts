@@ -1,0 +1,112 @@
+/** How one version of a source relation lands on its table on the secondary. */
+
+import type { TargetColumn, TargetTable } from '../apply/target-table.js';
+import type { Relation, Row } from '../core/change.js';
+
+/** Turns a source value's text into the text that the target's column takes (money, hstore). Null stays null. */
+export type ValueConverter = (text: string) => string;
+
+export interface Binding {
+  readonly relation: Relation;
+  readonly target: TargetTable;
+  /** Written columns: index in the source row, and the target's column. Same order in both. */
+  readonly sourceIndexes: readonly number[];
+  readonly columns: readonly TargetColumn[];
+  /** Position in `columns` of the key's columns, in key order; null for a table without a key. */
+  readonly key: readonly number[] | null;
+  readonly keyNames: readonly string[];
+  readonly converters: readonly (ValueConverter | null)[] | null;
+}
+
+/** Restates a source row as a row of the binding's columns. */
+export function project(binding: Binding, row: Row): Row {
+  const { sourceIndexes, converters } = binding;
+  const out = new Array<string | null | undefined>(sourceIndexes.length);
+  for (let i = 0; i < sourceIndexes.length; i++) out[i] = row[sourceIndexes[i] as number];
+  if (converters) {
+    for (let i = 0; i < out.length; i++) {
+      const convert = converters[i];
+      const value = out[i];
+      if (convert && typeof value === 'string') out[i] = convert(value);
+    }
+  }
+  return out;
+}
+
+/** A string that two rows of one table share exactly when their keys have the same text. */
+export function keyOf(binding: Binding, projected: Row): string {
+  const key = binding.key as readonly number[];
+  if (key.length === 1) return projected[key[0] as number] as string;
+  let out = '';
+  for (const i of key) {
+    const value = projected[i] as string;
+    out += `${value.length}:${value}`;
+  }
+  return out;
+}
+
+/** The same over all columns: a table without a key is a bag of row images. */
+export function imageOf(projected: Row): string {
+  let out = '';
+  for (const value of projected) out += typeof value === 'string' ? `${value.length}:${value}` : 'n';
+  return out;
+}
+
+export interface BindingOptions {
+  /** Target column name for a source column name, or null to leave the column out. */
+  readonly rename: (column: string) => string | null;
+  readonly converter: (column: TargetColumn, sourceColumn: string) => ValueConverter | null;
+}
+
+/** Columns of the relation that the target lacks are returned as `unknown`; the binding leaves them out. */
+export function bind(
+  relation: Relation,
+  target: TargetTable,
+  options: BindingOptions,
+): { binding: Binding; unknown: string[] } {
+  const sourceIndexes: number[] = [];
+  const columns: TargetColumn[] = [];
+  const converters: (ValueConverter | null)[] = [];
+  const unknown: string[] = [];
+  relation.columns.forEach((column, i) => {
+    const name = options.rename(column.name);
+    const at = name === null ? undefined : target.byName.get(name);
+    const targetColumn = at === undefined ? undefined : target.columns[at];
+    if (!targetColumn) unknown.push(column.name);
+    else if (!targetColumn.generated) {
+      sourceIndexes.push(i);
+      columns.push(targetColumn);
+      converters.push(options.converter(targetColumn, column.name));
+    }
+  });
+  const keyNames = keyColumns(relation, target, options.rename);
+  const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
+  return {
+    binding: {
+      relation,
+      target,
+      sourceIndexes,
+      columns,
+      key: key?.includes(-1) ? null : key,
+      keyNames: keyNames ?? [],
+      converters: converters.some((converter) => converter !== null) ? converters : null,
+    },
+    unknown,
+  };
+}
+
+/** The primary key; under REPLICA IDENTITY USING INDEX the index's columns, which is what old tuples carry. */
+function keyColumns(
+  relation: Relation,
+  target: TargetTable,
+  rename: (name: string) => string | null,
+): readonly string[] | null {
+  if (relation.replicaIdentity !== 'i') return target.primaryKey;
+  const identity = relation.columns
+    .filter((column) => column.isKey)
+    .map((column) => rename(column.name) ?? column.name);
+  const same = (list: readonly string[]) =>
+    list.length === identity.length && list.every((name) => identity.includes(name));
+  if (target.primaryKey && same(target.primaryKey)) return target.primaryKey;
+  return target.uniques.find(same) ?? null;
+}

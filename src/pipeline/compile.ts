@@ -1,0 +1,206 @@
+/** Folded steps to statements. One file decides how many rows go into a statement and in which order they run. */
+
+import { arrayLiteral } from '../apply/array-literal.js';
+import type { Dialect } from '../apply/dialect.js';
+import { deleteCopiesSql, deleteSql, insertSql, moveSql, updateSql, upsertSql } from '../apply/statements.js';
+import type { TargetColumn } from '../apply/target-table.js';
+import type { Row } from '../core/change.js';
+import type { Binding } from './binding.js';
+import type { BagFold, KeyedFold, Step } from './fold.js';
+
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly (string | null)[];
+  /** The table that it changes; null for control statements. */
+  readonly binding: Binding | null;
+  readonly rows: number;
+  /** Patches and moves must find their rows: fewer than `rows` means that the secondary has lost some. */
+  readonly mustMatch: readonly Row[] | null;
+}
+
+export function compileSteps(steps: readonly Step[], dialect: Dialect): Statement[] {
+  const out: Statement[] = [];
+  for (const step of steps) {
+    if (step.kind === 'rows') {
+      for (const table of step.keyed) compileKeyed(table, dialect, out);
+      for (const table of step.bags) compileBag(table, dialect, out);
+    } else if (step.kind === 'truncate') {
+      const tables = step.bindings.map((binding) => binding.target);
+      for (const text of dialect.emptyTablesSql(tables))
+        out.push({ text, values: [], binding: step.bindings[0] ?? null, rows: 0, mustMatch: null });
+    } else out.push(compileMove(step));
+  }
+  return out;
+}
+
+function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, out: Statement[]): void {
+  const deletes: Row[] = [];
+  const upserts: Row[] = [];
+  const patches = new Map<string, Row[]>();
+  for (const { op, row } of changes.values()) {
+    if (op === 'delete') deletes.push(row);
+    else if (op === 'upsert') upserts.push(row);
+    else groupPatch(patches, row);
+  }
+  pushDeletes(binding, deletes, dialect, out);
+  for (const rows of patches.values()) pushPatches(binding, rows, dialect, out);
+  pushUpserts(binding, upserts, dialect, out);
+}
+
+export function pushDeletes(binding: Binding, rows: readonly Row[], dialect: Dialect, out: Statement[]): void {
+  if (rows.length === 0) return;
+  const key = keyIndexes(binding);
+  const text = deleteSql(binding.target, pick(binding, key));
+  for (const slice of slices(rows, dialect)) {
+    out.push({ text, values: parameters(binding, key, slice), binding, rows: slice.length, mustMatch: null });
+  }
+}
+
+export function pushUpserts(binding: Binding, rows: readonly Row[], dialect: Dialect, out: Statement[]): void {
+  if (rows.length === 0) return;
+  const all = binding.columns.map((_, i) => i);
+  const text =
+    binding.key === null
+      ? insertSql(binding.target, binding.columns, dialect.statements)
+      : upsertSql(binding.target, binding.columns, binding.keyNames, dialect.statements);
+  for (const slice of slices(rows, dialect)) {
+    out.push({ text, values: parameters(binding, all, slice), binding, rows: slice.length, mustMatch: null });
+  }
+}
+
+/** All rows have the same columns unchanged. */
+function pushPatches(binding: Binding, rows: readonly Row[], dialect: Dialect, out: Statement[]): void {
+  const key = keyIndexes(binding);
+  const known = binding.columns.map((_, i) => i).filter((i) => !key.includes(i) && rows[0]?.[i] !== undefined);
+  if (known.length === 0) return;
+  const text = updateSql(binding.target, pick(binding, key), pick(binding, known));
+  for (const slice of slices(rows, dialect)) {
+    out.push({
+      text,
+      values: parameters(binding, [...key, ...known], slice),
+      binding,
+      rows: slice.length,
+      mustMatch: slice,
+    });
+  }
+}
+
+function compileBag({ binding, images }: BagFold, dialect: Dialect, out: Statement[]): void {
+  const added: Row[] = [];
+  const removed: Row[] = [];
+  const copies: string[] = [];
+  for (const image of images.values()) {
+    for (let n = 0; n < image.copies; n++) added.push(image.row);
+    if (image.copies < 0) {
+      removed.push(image.row);
+      copies.push(String(-image.copies));
+    }
+  }
+  const all = binding.columns.map((_, i) => i);
+  const text = deleteCopiesSql(binding.target, binding.columns);
+  let done = 0;
+  for (const slice of slices(removed, dialect)) {
+    const ids = `{${slice.map((_, i) => i).join(',')}}`;
+    const counts = `{${copies.slice(done, done + slice.length).join(',')}}`;
+    const values = all.map((i) => arrayLiteral(slice, i, 'quoted'));
+    out.push({ text, values: [ids, counts, ...values], binding, rows: slice.length, mustMatch: null });
+    done += slice.length;
+  }
+  pushUpserts(binding, added, dialect, out);
+}
+
+function compileMove(step: Extract<Step, { kind: 'move' }>): Statement {
+  const { binding, from, row } = step;
+  const key = keyIndexes(binding);
+  const known = binding.columns.map((_, i) => i).filter((i) => row[i] !== undefined);
+  const values = [...key.map((i) => from[i] ?? null), ...known.map((i) => row[i] ?? null)];
+  return {
+    text: moveSql(binding.target, pick(binding, key), pick(binding, known)),
+    values,
+    binding,
+    rows: 1,
+    mustMatch: [row],
+  };
+}
+
+/**
+ * While a table loads, the row that a move wants may not be there yet, and its new key may lie in a range that is done:
+ * in the same transaction the key is noted, and the load reads it again before it ends.
+ */
+export function rereadStatements(
+  steps: readonly Step[],
+  stream: string,
+  isLoading: (binding: Binding) => boolean,
+): Statement[] {
+  const out: Statement[] = [];
+  for (const step of steps) {
+    if (step.kind !== 'move' || !isLoading(step.binding)) continue;
+    const { binding, row } = step;
+    const key = JSON.stringify(keyIndexes(binding).map((i) => row[i]));
+    const { schema, name } = binding.relation;
+    out.push({
+      text: `INSERT INTO db_redundancy.load_rereads (stream, schema_name, table_name, row_key) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (stream, schema_name, table_name, row_key) DO NOTHING`,
+      values: [stream, schema, name, key],
+      binding: null,
+      rows: 0,
+      mustMatch: null,
+    });
+  }
+  return out;
+}
+
+function groupPatch(patches: Map<string, Row[]>, row: Row): void {
+  let shape = '';
+  for (const value of row) shape += value === undefined ? '0' : '1';
+  const rows = patches.get(shape);
+  if (rows) rows.push(row);
+  else patches.set(shape, [row]);
+}
+
+export function keyIndexes(binding: Binding): readonly number[] {
+  if (binding.key === null) throw new RangeError(`${binding.target.schema}.${binding.target.name} has no key.`);
+  return binding.key;
+}
+
+export function pick(binding: Binding, indexes: readonly number[]): TargetColumn[] {
+  return indexes.map((i) => binding.columns[i] as TargetColumn);
+}
+
+/** One array literal a column. */
+export function parameters(binding: Binding, indexes: readonly number[], rows: readonly Row[]): string[] {
+  return indexes.map((i) => arrayLiteral(rows, i, (binding.columns[i] as TargetColumn).encoding));
+}
+
+/** Cuts rows so that no statement exceeds the dialect's rows or bytes; a single row is never cut. */
+export function* slices<T extends Row>(rows: readonly T[], dialect: Dialect): Generator<readonly T[]> {
+  let start = 0;
+  let bytes = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const size = rowBytes(rows[i] as T);
+    if (i > start && (i - start >= dialect.maxStatementRows || bytes + size > dialect.maxStatementBytes)) {
+      yield rows.slice(start, i);
+      start = i;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (start < rows.length) yield rows.slice(start);
+}
+
+/** Shorter values are not looked at: each unit of UTF-16 takes at most three bytes, escaped or not. */
+const SHORT = 256;
+/** Quotes and a comma, or NULL and a comma; and each column's share of its braces. */
+const AROUND = 5;
+
+/** Upper estimate of the UTF-8 bytes that a row takes in array literals. */
+function rowBytes(row: Row): number {
+  let bytes = 0;
+  for (const value of row) {
+    bytes += AROUND;
+    if (typeof value !== 'string') continue;
+    if (value.length < SHORT) bytes += value.length * 3;
+    else bytes += Buffer.byteLength(value) * (value.includes('"') || value.includes('\\') ? 2 : 1);
+  }
+  return bytes;
+}

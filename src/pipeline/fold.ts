@@ -1,0 +1,178 @@
+/**
+ * Folds a batch's changes to the net change per key (or per row image where there is no key), keeping order only where
+ * it matters: TRUNCATE, a row that moves to another key with values that the WAL does not carry, and a change of the
+ * table's shape end a group; within a group every key appears once, so its statements can carry many rows each.
+ */
+import type { Change, Relation, Row, RowChange } from '../core/change.js';
+import { StreamHaltError } from '../core/errors.js';
+import { displayName, quoteTable } from '../core/ident.js';
+import { type Binding, imageOf, keyOf, project } from './binding.js';
+
+/** The net effect on one key. `row` is the projected row; a patch has undefined where the value is unchanged. */
+export interface NetChange {
+  op: 'upsert' | 'patch' | 'delete';
+  row: Row;
+}
+
+export interface KeyedFold {
+  readonly binding: Binding;
+  readonly changes: Map<string, NetChange>;
+}
+
+export interface BagFold {
+  readonly binding: Binding;
+  /** Copies to add (positive) or remove (negative) per row image. */
+  readonly images: Map<string, { row: Row; copies: number }>;
+}
+
+export type Step =
+  | { readonly kind: 'rows'; readonly keyed: readonly KeyedFold[]; readonly bags: readonly BagFold[] }
+  | { readonly kind: 'truncate'; readonly bindings: readonly Binding[] }
+  | { readonly kind: 'move'; readonly binding: Binding; readonly from: Row; readonly row: Row };
+
+/** Null: the table is paused (or waits for its load) and the change is counted, not applied. */
+export type BindingLookup = (relation: Relation) => Binding | null;
+
+interface Group {
+  readonly keyed: Map<number, KeyedFold>;
+  readonly bags: Map<number, BagFold>;
+}
+
+export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
+  const steps: Step[] = [];
+  let group: Group = { keyed: new Map(), bags: new Map() };
+  const flush = (): void => {
+    if (group.keyed.size + group.bags.size === 0) return;
+    steps.push({ kind: 'rows', keyed: [...group.keyed.values()], bags: [...group.bags.values()] });
+    group = { keyed: new Map(), bags: new Map() };
+  };
+  for (const change of changes) {
+    if (change.kind === 'truncate') {
+      const bindings = change.relations.map(lookup).filter((binding) => binding !== null);
+      flush();
+      if (bindings.length > 0) steps.push({ kind: 'truncate', bindings });
+      continue;
+    }
+    const binding = lookup(change.relation);
+    if (binding === null) continue;
+    if (binding.key === null) {
+      foldBag(
+        bagOf(group, binding, flush, () => group),
+        change,
+      );
+      continue;
+    }
+    const move = foldKeyed(
+      keyedOf(group, binding, flush, () => group),
+      change,
+    );
+    if (move) {
+      flush();
+      steps.push(move);
+    }
+  }
+  flush();
+  return steps;
+}
+
+function keyedOf(group: Group, binding: Binding, flush: () => void, fresh: () => Group): KeyedFold {
+  const oid = binding.relation.oid;
+  const known = group.keyed.get(oid);
+  if (known?.binding === binding) return known;
+  if (known) flush();
+  const table: KeyedFold = { binding, changes: new Map() };
+  fresh().keyed.set(oid, table);
+  return table;
+}
+
+function bagOf(group: Group, binding: Binding, flush: () => void, fresh: () => Group): BagFold {
+  const oid = binding.relation.oid;
+  const known = group.bags.get(oid);
+  if (known?.binding === binding) return known;
+  if (known) flush();
+  const table: BagFold = { binding, images: new Map() };
+  fresh().bags.set(oid, table);
+  return table;
+}
+
+/** Returns a move step when the change cannot be folded. */
+function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
+  const { binding, changes } = table;
+  if (change.kind === 'insert') {
+    const row = project(binding, change.row);
+    changes.set(keyOf(binding, row), { op: 'upsert', row });
+    return null;
+  }
+  if (change.kind === 'delete') {
+    const row = project(binding, change.old);
+    changes.set(oldKeyOf(binding, row), { op: 'delete', row });
+    return null;
+  }
+  const old = change.old === null ? null : project(binding, change.old);
+  let row = project(binding, change.row);
+  if (old !== null) row = change.oldIs === 'full' ? fillFrom(row, old) : fillKey(binding, row, old);
+  const key = keyOf(binding, row);
+  const oldKey = old === null ? key : oldKeyOf(binding, old);
+  const before = changes.get(oldKey);
+  if (before && before.op !== 'delete') row = fillFrom(row, before.row);
+  const complete = !row.includes(undefined);
+  if (oldKey === key) {
+    changes.set(key, { op: complete || before?.op === 'upsert' ? 'upsert' : 'patch', row });
+    return null;
+  }
+  if (!complete) return { kind: 'move', binding, from: old as Row, row };
+  changes.set(oldKey, { op: 'delete', row: old as Row });
+  changes.set(key, { op: 'upsert', row });
+  return null;
+}
+
+/** The old tuple must name the row by the secondary's key: where it does not, deleting nothing would be a silent loss (G9). */
+function oldKeyOf(binding: Binding, old: Row): string {
+  if ((binding.key as readonly number[]).every((i) => typeof old[i] === 'string')) return keyOf(binding, old);
+  throw new StreamHaltError(
+    `A change of ${displayName(binding.relation)} does not carry the key (${binding.keyNames.join(', ')}) of its row.`,
+    {
+      code: 'key-missing',
+      remedy: `Run on the primary: ALTER TABLE ${quoteTable(binding.relation.schema, binding.relation.name)} REPLICA IDENTITY FULL; then db:sync -- --table ${displayName(binding.relation)}.`,
+    },
+  );
+}
+
+/** A key value that is stored out of line and did not change comes with the old key only. */
+function fillKey(binding: Binding, row: Row, old: Row): Row {
+  const key = binding.key as readonly number[];
+  return key.every((i) => row[i] !== undefined)
+    ? row
+    : row.map((value, i) => (value === undefined && key.includes(i) ? old[i] : value));
+}
+
+function foldBag(table: BagFold, change: RowChange): void {
+  const { binding, images } = table;
+  if (change.kind !== 'insert' && change.oldIs !== 'full') {
+    throw new StreamHaltError(
+      `A change of ${displayName(binding.relation)}, which has no key on the secondary, does not carry the old row.`,
+      {
+        code: 'identity-missing',
+        remedy: `Run on the primary: ALTER TABLE ${quoteTable(binding.relation.schema, binding.relation.name)} REPLICA IDENTITY FULL; then db:sync -- --table ${displayName(binding.relation)}.`,
+      },
+    );
+  }
+  const add = (row: Row, copies: number): void => {
+    const image = imageOf(row);
+    const known = images.get(image);
+    if (!known) images.set(image, { row, copies });
+    else known.copies += copies;
+  };
+  const old = change.kind === 'insert' || change.old === null ? null : project(binding, change.old);
+  if (old) add(old, -1);
+  if (change.kind !== 'delete') {
+    const row = project(binding, change.row);
+    add(old ? fillFrom(row, old) : row, 1);
+  }
+}
+
+/** `row` with its unchanged values taken from `known`. */
+function fillFrom(row: Row, known: Row): Row {
+  if (!row.includes(undefined)) return row;
+  return row.map((value, i) => (value === undefined ? known[i] : value));
+}

@@ -1,0 +1,203 @@
+/**
+ * The apply loop, the file to read first: slot -> decode -> assemble -> QUEUE -> batch -> fold -> one target transaction
+ * (data + checkpoint + epoch) -> ledger -> confirm. One loop, one writer: chunks of loads, sweeps and repairs come
+ * through it too, at their upper watermark, so that nothing can overtake anything.
+ */
+import type { Checkpoint } from '../apply/checkpoint.js';
+import type { Relation } from '../core/change.js';
+import type { Clock } from '../core/clock.js';
+import type { Lsn } from '../core/lsn.js';
+import type { StreamCounters } from '../core/status.js';
+import type { Applier } from './applier.js';
+import { relationsOf } from './assemble.js';
+import type { TransactionPart, WatermarkEntry } from './entries.js';
+import { type IdlePolicy, type Ledger, shouldStoreIdle } from './ledger.js';
+import type { BatchLimits, EntryQueue } from './queue.js';
+import type { TableRegistry } from './registry.js';
+
+export interface ApplyLoopOptions {
+  readonly queue: EntryQueue;
+  readonly applier: Applier;
+  readonly registry: TableRegistry;
+  readonly ledger: Ledger;
+  readonly limits: BatchLimits;
+  readonly largeTransactions: 'atomic' | 'chunked';
+  readonly idlePolicy: IdlePolicy;
+  readonly clock: Clock;
+  readonly counters: StreamCounters;
+  /** Position from which the session was started; a chunked transaction may be applied in part before it. */
+  readonly start: Checkpoint;
+  /** Makes the secondary's table fit a relation that is new here; runs between target transactions. */
+  readonly prepare: (relation: Relation) => Promise<void>;
+  readonly onWatermark: (entry: WatermarkEntry) => Promise<void>;
+  /** Every committed transaction, in order, before it is applied. */
+  readonly onCommit: (xid: number) => void;
+  /** Everything before `lsn` is durable on the secondary. */
+  readonly confirm: (lsn: Lsn) => void;
+}
+
+export class ApplyLoop {
+  readonly #options: ApplyLoopOptions;
+  #lastStoredMs: number;
+
+  constructor(options: ApplyLoopOptions) {
+    this.#options = options;
+    this.#lastStoredMs = options.clock.monotonic();
+  }
+
+  /** Runs until the signal is aborted (between target transactions), or throws what stops the stream. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { queue, ledger, limits } = this.#options;
+    while (!signal.aborted) {
+      ledger.busy = queue.length > 0;
+      const batch = queue.takeTransactions(limits);
+      if (batch.length > 0) {
+        ledger.oldestUnappliedAtMs = (batch[0] as TransactionPart).commitAtMs;
+        await this.#applyBatch(batch);
+      } else {
+        const head = queue.peek();
+        if (!head) {
+          ledger.oldestUnappliedAtMs = null;
+          ledger.becameIdle();
+          await this.#idle(signal);
+          continue;
+        }
+        queue.shift();
+        if (head.kind === 'watermark') await this.#options.onWatermark(head);
+        else {
+          ledger.oldestUnappliedAtMs = head.commitAtMs;
+          await this.#applyLarge(head, signal);
+        }
+      }
+      const next = queue.peek();
+      ledger.oldestUnappliedAtMs = next?.kind === 'transaction' ? next.commitAtMs : null;
+    }
+  }
+
+  async #applyBatch(batch: readonly TransactionPart[]): Promise<void> {
+    const { applier, ledger, onCommit } = this.#options;
+    const last = (batch.at(-1) as TransactionPart).commit;
+    if (!last) throw new RangeError('A batch ends with a commit.');
+    for (const part of batch) onCommit(part.xid);
+    await this.#prepare(batch);
+    if (batch.some((part) => part.changes.length > 0)) {
+      await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
+      this.#stored(last.endLsn);
+    }
+    this.#settled(batch);
+    // A batch without changes is applied by doing nothing; its position is stored with the idle progress.
+    ledger.appliedThrough(last.endLsn, last.commitAtMs);
+  }
+
+  async #applyLarge(first: TransactionPart, signal: AbortSignal): Promise<void> {
+    const { applier, ledger, onCommit, largeTransactions } = this.#options;
+    onCommit(first.xid);
+    if (largeTransactions === 'chunked') return this.#applyChunked(first, signal);
+    await this.#prepare([first]);
+    let last = first;
+    await applier.applyLarge(
+      first,
+      async () => {
+        this.#settled([last]);
+        last = await this.#nextPart(signal);
+        await this.#prepare([last]);
+        return last;
+      },
+      (part) => checkpointAt(part.commit?.endLsn ?? part.commitLsn, part.commitAtMs),
+    );
+    this.#settled([last]);
+    const end = last.commit?.endLsn ?? last.commitLsn;
+    this.#stored(end);
+    ledger.appliedThrough(end, last.commitAtMs);
+  }
+
+  /** DB_APPLY_LARGE_TX=chunked: every part is its own target transaction, with the number of changes done (G2, G3, not G1). */
+  async #applyChunked(first: TransactionPart, signal: AbortSignal): Promise<void> {
+    const { applier, ledger, start } = this.#options;
+    let done = 0;
+    let skip = start.partialLsn === first.commitLsn ? start.partialChanges : 0;
+    for (let part = first; ; part = await this.#nextPart(signal)) {
+      const skipped = Math.min(skip, part.changes.length);
+      skip -= skipped;
+      done += part.changes.length;
+      const rest = skipped > 0 ? { ...part, changes: part.changes.slice(skipped) } : part;
+      await this.#prepare([rest]);
+      const checkpoint = part.commit
+        ? checkpointAt(part.commit.endLsn, part.commitAtMs)
+        : { lsn: ledger.durable, commitAtMs: null, partialLsn: part.commitLsn, partialChanges: done };
+      if (rest.changes.length > 0 || part.commit) await applier.applyBatch([rest], checkpoint);
+      this.#settled([part]);
+      if (!part.commit) continue;
+      this.#stored(part.commit.endLsn);
+      ledger.appliedThrough(part.commit.endLsn, part.commitAtMs);
+      return;
+    }
+  }
+
+  async #nextPart(signal: AbortSignal): Promise<TransactionPart> {
+    const { queue } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      const entry = queue.shift();
+      if (entry?.kind === 'transaction') return entry;
+      // Watermarks stand between transactions in the stream, never inside one.
+      if (entry) throw new RangeError(`A ${entry.kind} came inside a transaction.`);
+      await queue.wait(signal, 1000);
+    }
+  }
+
+  /**
+   * Binds every relation version of the parts. Preparing a newer version makes the table another one, and the older
+   * versions of the same batch must then be bound anew: hence the loop.
+   */
+  async #prepare(parts: readonly TransactionPart[]): Promise<void> {
+    const { registry, prepare } = this.#options;
+    const relations = new Set(parts.flatMap((part) => [...relationsOf(part.changes)]));
+    for (
+      let unbound = [...relations];
+      unbound.length > 0;
+      unbound = [...relations].filter((each) => !registry.isPrepared(each))
+    ) {
+      for (const relation of unbound) if (!registry.isPrepared(relation)) await prepare(relation);
+    }
+  }
+
+  async #idle(signal: AbortSignal): Promise<void> {
+    const { applier, clock, idlePolicy, ledger, queue } = this.#options;
+    const sinceLast = clock.monotonic() - this.#lastStoredMs;
+    if (shouldStoreIdle(ledger.applied - ledger.durable, sinceLast, idlePolicy, ledger.asked)) {
+      ledger.asked = false;
+      const lsn = ledger.applied;
+      await applier.moveCheckpoint(this.#idleCheckpoint(lsn));
+      this.#stored(lsn);
+      return;
+    }
+    await queue.wait(signal, 250);
+  }
+
+  /** Before a transaction that a former session has applied in part, what is known about it must not be forgotten (G3). */
+  #idleCheckpoint(lsn: Lsn): Checkpoint {
+    const { partialLsn, partialChanges } = this.#options.start;
+    const ahead = partialLsn !== null && lsn <= partialLsn;
+    return ahead ? { lsn, commitAtMs: null, partialLsn, partialChanges } : checkpointAt(lsn, null);
+  }
+
+  #settled(parts: readonly TransactionPart[]): void {
+    const { counters, ledger, registry } = this.#options;
+    for (const part of parts) {
+      ledger.changesSettled += part.changes.length;
+      counters.changesSkippedPaused += registry.countSkipped(part.changes);
+    }
+  }
+
+  #stored(lsn: Lsn): void {
+    const { clock, confirm, ledger } = this.#options;
+    this.#lastStoredMs = clock.monotonic();
+    ledger.durableThrough(lsn);
+    confirm(ledger.durable);
+  }
+}
+
+function checkpointAt(lsn: Lsn, commitAtMs: number | null): Checkpoint {
+  return { lsn, commitAtMs, partialLsn: null, partialChanges: 0 };
+}

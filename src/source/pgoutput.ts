@@ -1,0 +1,268 @@
+/**
+ * Decoder of the pgoutput protocol, versions 1 (PostgreSQL 14 to 18; "Logical Replication Message Formats" in the
+ * PostgreSQL manual). Works synchronously on the socket's buffer, which is reused: nothing of it is kept.
+ * Every length is checked before it is used, so that a cut or mutated message is a DecodeError and never a wrong row.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { Change, Relation, RelationColumn, ReplicaIdentity, Value } from '../core/change.js';
+import { DecodeError } from '../core/errors.js';
+import type { Lsn } from '../core/lsn.js';
+
+export type PgOutputMessage =
+  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number; readonly xid: number }
+  | { readonly kind: 'commit'; readonly commitLsn: Lsn; readonly endLsn: Lsn; readonly commitAtMs: number }
+  | { readonly kind: 'relation'; readonly relation: Relation }
+  | {
+      readonly kind: 'message';
+      readonly transactional: boolean;
+      readonly lsn: Lsn;
+      readonly prefix: string;
+      readonly content: string;
+    }
+  | { readonly kind: 'ignored' }
+  | Change;
+
+const REPLACEMENT = '\uFFFD';
+const IGNORED: PgOutputMessage = { kind: 'ignored' };
+const POSTGRES_EPOCH_MS = 946_684_800_000;
+
+/** Microseconds since 2000-01-01 to milliseconds since 1970-01-01. */
+export function postgresTimeToMs(microseconds: bigint): number {
+  return Number(microseconds / 1000n) + POSTGRES_EPOCH_MS;
+}
+
+export class PgOutputDecoder {
+  readonly #relations = new Map<number, Relation>();
+  #buffer: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #end = 0;
+
+  /** Decodes one message: `buffer` from `start` to its end. Throws DecodeError. */
+  decode(buffer: Buffer, start = 0): PgOutputMessage {
+    this.#buffer = buffer;
+    this.#at = start;
+    this.#end = buffer.length;
+    const message = this.#message(this.#uint8());
+    if (this.#at !== this.#end)
+      throw new DecodeError(`A replication message has ${this.#end - this.#at} bytes too many.`);
+    return message;
+  }
+
+  #message(tag: number): PgOutputMessage {
+    switch (tag) {
+      case 0x49: {
+        // I
+        const relation = this.#relation();
+        this.#expect(0x4e);
+        return { kind: 'insert', relation, row: this.#tuple(relation) };
+      }
+      case 0x55: // U
+        return this.#update();
+      case 0x44: {
+        // D
+        const relation = this.#relation();
+        const form = this.#uint8();
+        if (form !== 0x4b && form !== 0x4f) throw new DecodeError(`A delete has the unknown tuple form ${form}.`);
+        return { kind: 'delete', relation, old: this.#tuple(relation), oldIs: form === 0x4f ? 'full' : 'key' };
+      }
+      case 0x42: {
+        // B
+        const commitLsn = this.#uint64();
+        const commitAtMs = postgresTimeToMs(this.#int64());
+        return { kind: 'begin', commitLsn, commitAtMs, xid: this.#uint32() };
+      }
+      case 0x43: {
+        // C
+        this.#uint8();
+        const commitLsn = this.#uint64();
+        const endLsn = this.#uint64();
+        return { kind: 'commit', commitLsn, endLsn, commitAtMs: postgresTimeToMs(this.#int64()) };
+      }
+      case 0x52: // R
+        return this.#relationMessage();
+      case 0x54: {
+        // T
+        const count = this.#uint32();
+        const options = this.#uint8();
+        if (count * 4 > this.#end - this.#at) throw new DecodeError('A truncate names more tables than it carries.');
+        const relations = Array.from({ length: count }, () => this.#relation());
+        return { kind: 'truncate', relations, cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 };
+      }
+      case 0x4d: {
+        // M
+        const flags = this.#uint8();
+        const lsn = this.#uint64();
+        const prefix = this.#cstring();
+        const content = this.#text(this.#uint32());
+        return { kind: 'message', transactional: (flags & 1) !== 0, lsn, prefix, content };
+      }
+      case 0x59: // Y: data types are looked up in the catalog where they matter
+        this.#uint32();
+        this.#cstring();
+        this.#cstring();
+        return IGNORED;
+      case 0x4f: // O: origin, informative
+        this.#uint64();
+        this.#cstring();
+        return IGNORED;
+      default:
+        throw new DecodeError(`Unknown replication message 0x${tag.toString(16)}.`);
+    }
+  }
+
+  #update(): PgOutputMessage {
+    const relation = this.#relation();
+    const form = this.#uint8();
+    if (form === 0x4e) return { kind: 'update', relation, old: null, oldIs: null, row: this.#tuple(relation) };
+    if (form !== 0x4b && form !== 0x4f) throw new DecodeError(`An update has the unknown tuple form ${form}.`);
+    const old = this.#tuple(relation);
+    this.#expect(0x4e);
+    return { kind: 'update', relation, old, oldIs: form === 0x4f ? 'full' : 'key', row: this.#tuple(relation) };
+  }
+
+  #tuple(relation: Relation): Value[] {
+    const count = this.#uint16();
+    if (count !== relation.columns.length) {
+      throw new DecodeError(
+        `A row of ${relation.schema}.${relation.name} has ${count} columns where ${relation.columns.length} were announced.`,
+      );
+    }
+    const row = new Array<Value>(count);
+    const buffer = this.#buffer;
+    for (let i = 0; i < count; i++) {
+      const form = this.#uint8();
+      if (form === 0x74) {
+        const length = this.#uint32();
+        const start = this.#take(length);
+        const text = buffer.toString('utf8', start, start + length);
+        // What is not UTF-8 becomes U+FFFD without a word; a search for it costs next to nothing where there is none.
+        if (text.includes(REPLACEMENT)) this.#requireUtf8(start, start + length);
+        row[i] = text;
+      } else if (form === 0x6e) row[i] = null;
+      else if (form === 0x75) row[i] = undefined;
+      else throw new DecodeError(`A column of ${relation.schema}.${relation.name} has the unknown form ${form}.`);
+    }
+    return row;
+  }
+
+  #relationMessage(): PgOutputMessage {
+    const oid = this.#uint32();
+    const schema = this.#cstring();
+    const name = this.#cstring();
+    const identity = String.fromCharCode(this.#uint8());
+    if (!isReplicaIdentity(identity)) throw new DecodeError(`Unknown replica identity ${JSON.stringify(identity)}.`);
+    const count = this.#uint16();
+    const columns: RelationColumn[] = [];
+    for (let i = 0; i < count; i++) {
+      const flags = this.#uint8();
+      columns.push({
+        isKey: (flags & 1) !== 0,
+        name: this.#cstring(),
+        typeOid: this.#uint32(),
+        typmod: this.#uint32() | 0,
+      });
+    }
+    // An empty schema name stands for pg_catalog in the protocol.
+    const relation: Relation = { oid, schema: schema || 'pg_catalog', name, replicaIdentity: identity, columns };
+    const known = this.#relations.get(oid);
+    // Keep the object when nothing changed: identity of the object means identity of the shape downstream.
+    if (known && sameRelation(known, relation)) return IGNORED;
+    this.#relations.set(oid, relation);
+    return { kind: 'relation', relation };
+  }
+
+  #relation(): Relation {
+    const oid = this.#uint32();
+    const relation = this.#relations.get(oid);
+    if (!relation) throw new DecodeError(`A change names the table with oid ${oid}, which was never announced.`);
+    return relation;
+  }
+
+  #take(length: number): number {
+    const start = this.#at;
+    if (length > this.#end - start)
+      throw new DecodeError(`A replication message ends ${length - (this.#end - start)} bytes early.`);
+    this.#at = start + length;
+    return start;
+  }
+
+  #expect(tag: number): void {
+    const found = this.#uint8();
+    if (found !== tag)
+      throw new DecodeError(`Expected 0x${tag.toString(16)} in a replication message, found 0x${found.toString(16)}.`);
+  }
+
+  #uint8(): number {
+    return this.#buffer[this.#take(1)] as number;
+  }
+
+  #uint16(): number {
+    const b = this.#buffer;
+    const i = this.#take(2);
+    return ((b[i] as number) << 8) | (b[i + 1] as number);
+  }
+
+  #uint32(): number {
+    const b = this.#buffer;
+    const i = this.#take(4);
+    return (
+      (((b[i] as number) << 24) | ((b[i + 1] as number) << 16) | ((b[i + 2] as number) << 8) | (b[i + 3] as number)) >>>
+      0
+    );
+  }
+
+  #uint64(): bigint {
+    return this.#buffer.readBigUInt64BE(this.#take(8));
+  }
+
+  #int64(): bigint {
+    return this.#buffer.readBigInt64BE(this.#take(8));
+  }
+
+  #text(length: number): string {
+    const start = this.#take(length);
+    return this.#buffer.toString('utf8', start, start + length);
+  }
+
+  #cstring(): string {
+    const end = this.#buffer.indexOf(0, this.#at);
+    if (end < 0 || end >= this.#end) throw new DecodeError('A name in a replication message has no end.');
+    const text = this.#buffer.toString('utf8', this.#at, end);
+    if (text.includes(REPLACEMENT)) this.#requireUtf8(this.#at, end);
+    this.#at = end + 1;
+    return text;
+  }
+
+  /** The session's client_encoding is UTF8, to which every encoding is converted but SQL_ASCII, which is none. */
+  #requireUtf8(start: number, end: number): void {
+    if (isUtf8(this.#buffer.subarray(start, end))) return;
+    throw new DecodeError(
+      'A text in a replication message is not UTF-8, as a primary with the encoding SQL_ASCII may send it.',
+      undefined,
+      "Move the data to a database with an encoding (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0) and use that as the primary.",
+    );
+  }
+}
+
+function isReplicaIdentity(text: string): text is ReplicaIdentity {
+  return text === 'd' || text === 'n' || text === 'f' || text === 'i';
+}
+
+function sameRelation(a: Relation, b: Relation): boolean {
+  return (
+    a.schema === b.schema &&
+    a.name === b.name &&
+    a.replicaIdentity === b.replicaIdentity &&
+    a.columns.length === b.columns.length &&
+    a.columns.every((column, i) => {
+      const other = b.columns[i];
+      return (
+        other !== undefined &&
+        column.name === other.name &&
+        column.typeOid === other.typeOid &&
+        column.typmod === other.typmod &&
+        column.isKey === other.isKey
+      );
+    })
+  );
+}

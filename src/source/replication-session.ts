@@ -1,0 +1,196 @@
+/**
+ * One replication connection, from START_REPLICATION to its end. The only importer of pg-logical-replication, of which
+ * it uses the connection and the handshake: decoding, back-pressure and acknowledgement are ours (FACTS: its own
+ * acknowledge LSN + 1, and the last received LSN on a timer). Touches private fields of pg, which a contract test pins.
+ */
+
+import type { ClientConfig } from 'pg';
+import { LogicalReplicationService } from 'pg-logical-replication';
+import { DecodeError } from '../core/errors.js';
+import { quoteIdent, quoteLiteral } from '../core/ident.js';
+import { formatLsn, type Lsn, maxLsn } from '../core/lsn.js';
+import { PgOutputDecoder, type PgOutputMessage, postgresTimeToMs } from './pgoutput.js';
+import { TEXT_FORM_SQL } from './session-settings.js';
+import { standbyStatus } from './standby-status.js';
+
+/** What a session hands to its owner, synchronously and in WAL order. A throw from either ends the session with that error. */
+export interface SessionHandler {
+  /** `bytes`: size of the message on the wire. */
+  message(message: PgOutputMessage, bytes: number): void;
+  /** `lsn`: end of WAL that the server has sent; `serverNowMs`: its clock. A server that asks may be waiting to shut down. */
+  keepalive(lsn: Lsn, serverNowMs: number, replyRequested: boolean): void;
+}
+
+export interface SessionOptions {
+  readonly connection: ClientConfig;
+  readonly slot: string;
+  readonly publication: string;
+  readonly startLsn: Lsn;
+  readonly statusIntervalMs: number;
+  /** A primary that is silent for so long, although asked, counts as lost; milliseconds, 30,000 by default. */
+  readonly silenceMs?: number;
+  readonly handler: SessionHandler;
+  /** The server's major version times 10,000, e.g. 180004. */
+  readonly serverVersion: number;
+}
+
+export interface ReplicationSession {
+  /** Settles when the connection has ended: resolved after close(), rejected with the reason otherwise. */
+  readonly ended: Promise<void>;
+  pause(): void;
+  resume(): void;
+  /** Everything before `lsn` is durable on the secondary. Sent at once when it moves. */
+  confirm(lsn: Lsn): void;
+  close(): Promise<void>;
+}
+
+/** Private fields of pg 8.23 that the session relies on: test/integration/pg-contract.test.ts. */
+interface WireConnection {
+  readonly stream: { pause(): void; resume(): void; destroy(): void; writable: boolean };
+  sendCopyFromChunk(chunk: Buffer): void;
+  on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
+  removeAllListeners(event: 'copyData'): void;
+}
+
+/** An asked primary answers within a round trip; half a minute of silence is a dead connection. */
+const SILENCE_MS = 30_000;
+const XLOG_DATA = 0x77;
+const KEEPALIVE = 0x6b;
+const XLOG_HEADER_BYTES = 25;
+
+/** Starts streaming. Rejects with the server's error (55006 busy, 42704 missing, 55000 invalidated slot). */
+export async function openReplicationSession(options: SessionOptions): Promise<ReplicationSession> {
+  const { handler } = options;
+  const service = new LogicalReplicationService(
+    { ...options.connection, keepAlive: true },
+    { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
+  );
+  const decoder = new PgOutputDecoder();
+  let wire: WireConnection | undefined;
+  let received = options.startLsn;
+  let durable = options.startLsn;
+  let closing = false;
+  let failure: unknown;
+  let paused = false;
+  let heardAt = performance.now();
+
+  const fail = (error: unknown): void => {
+    failure ??= error;
+    wire?.stream.destroy();
+  };
+  const sendStatus = (replyRequested = false): void => {
+    if (wire?.stream.writable) wire.sendCopyFromChunk(standbyStatus(received, durable, Date.now(), replyRequested));
+  };
+  // A half-open connection looks like an idle primary: ask, and give up when no answer comes.
+  const tick = (): void => {
+    const silentMs = paused ? 0 : performance.now() - heardAt;
+    if (silentMs > (options.silenceMs ?? SILENCE_MS))
+      fail(new Error(`Connection terminated: the primary has been silent for ${Math.round(silentMs / 1000)} s`));
+    else sendStatus(silentMs > options.statusIntervalMs / 2);
+  };
+  const onCopyData = ({ chunk }: { chunk: Buffer }): void => {
+    if (failure !== undefined || closing) return;
+    heardAt = performance.now();
+    try {
+      if (chunk[0] === XLOG_DATA && chunk.length > XLOG_HEADER_BYTES) {
+        received = maxLsn(received, chunk.readBigUInt64BE(1));
+        handler.message(decoder.decode(chunk, XLOG_HEADER_BYTES), chunk.length);
+      } else if (chunk[0] === KEEPALIVE && chunk.length >= 18) {
+        const lsn = chunk.readBigUInt64BE(1);
+        received = maxLsn(received, lsn);
+        const asked = chunk[17] === 1;
+        handler.keepalive(lsn, postgresTimeToMs(chunk.readBigInt64BE(9)), asked);
+        if (asked) sendStatus();
+      } else {
+        throw new DecodeError(`Unknown replication packet 0x${(chunk[0] ?? 0).toString(16)} of ${chunk.length} bytes.`);
+      }
+    } catch (error) {
+      fail(
+        error instanceof DecodeError
+          ? new DecodeError(`${error.message} At LSN ${formatLsn(received)}.`, error, error.remedy)
+          : error,
+      );
+    }
+  };
+
+  const plugin = {
+    options: {},
+    name: 'pgoutput',
+    parse: () => undefined,
+    async start(
+      client: { query(sql: string): Promise<unknown>; connection: WireConnection },
+      slot: string,
+      lsn: string,
+    ) {
+      await client.query(TEXT_FORM_SQL);
+      wire = client.connection;
+      wire.removeAllListeners('copyData');
+      wire.on('copyData', onCopyData);
+      const parameters = [
+        `proto_version '1'`,
+        `publication_names ${publicationList(options.publication)}`,
+        `messages 'true'`,
+      ];
+      return client.query(`START_REPLICATION SLOT ${quoteIdent(slot)} LOGICAL ${lsn} (${parameters.join(', ')})`);
+    },
+  };
+
+  const started = new Promise<void>((resolve) => service.once('start', () => resolve()));
+  service.on('error', fail);
+  const subscription = service.subscribe(plugin as never, options.slot, formatLsn(options.startLsn));
+  let timer: NodeJS.Timeout | undefined;
+  const ended = subscription
+    .then(
+      () => {
+        if (!closing) throw failure ?? new Error('Connection terminated: the server ended the replication stream');
+      },
+      (error: unknown) => {
+        if (!closing) throw failure ?? error;
+      },
+    )
+    .finally(() => {
+      clearInterval(timer);
+      return service.destroy().catch(() => undefined);
+    });
+  // The owner awaits `ended` later; until then a failure must not count as unhandled.
+  ended.catch(() => undefined);
+  await Promise.race([started, ended]);
+  if (failure !== undefined) throw failure;
+  timer = setInterval(tick, options.statusIntervalMs);
+  sendStatus();
+
+  return {
+    ended,
+    pause() {
+      paused = true;
+      wire?.stream.pause();
+    },
+    resume() {
+      paused = false;
+      heardAt = performance.now();
+      wire?.stream.resume();
+    },
+    confirm(lsn) {
+      if (lsn <= durable) return;
+      durable = lsn;
+      sendStatus();
+    },
+    async close() {
+      closing = true;
+      clearInterval(timer);
+      sendStatus();
+      wire?.stream.resume();
+      await Promise.race([
+        service.destroy().catch(() => undefined),
+        new Promise((resolve) => setTimeout(resolve, 2000).unref()),
+      ]);
+      wire?.stream.destroy();
+      await ended.catch(() => undefined);
+    },
+  };
+}
+
+/** pgoutput parses the option as a list of identifiers: the name is quoted as one, and then as a literal. */
+function publicationList(publication: string): string {
+  return quoteLiteral(quoteIdent(publication)).trimStart();
+}

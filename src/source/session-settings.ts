@@ -1,0 +1,16 @@
+/**
+ * One text form per value: every session that reads values from the primary (walsender, chunk reader, verify) runs with
+ * these settings, whatever role, database or server defaults say.
+ */
+export const TEXT_FORM_SETTINGS: ReadonlyArray<readonly [name: string, value: string]> = [
+  ['DateStyle', 'ISO, MDY'],
+  ['IntervalStyle', 'postgres'],
+  ['TimeZone', 'UTC'],
+  ['extra_float_digits', '1'],
+  ['bytea_output', 'hex'],
+  ['lc_monetary', 'C'],
+  ['xmloption', 'content'],
+  ['client_encoding', 'UTF8'],
+];
+
+export const TEXT_FORM_SQL = TEXT_FORM_SETTINGS.map(([name, value]) => `SET ${name} = '${value}'`).join('; ');

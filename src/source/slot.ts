@@ -1,0 +1,117 @@
+/** Publication and replication slot on the primary: look, create, add tables. Names are quoted or travel as parameters. */
+import type { ClientBase } from 'pg';
+import { quoteIdent, quoteTable, type TableName, tableKey } from '../core/ident.js';
+import { type Lsn, parseLsn } from '../core/lsn.js';
+
+export interface SlotInfo {
+  readonly name: string;
+  readonly plugin: string | null;
+  readonly database: string | null;
+  readonly active: boolean;
+  readonly restartLsn: Lsn | null;
+  readonly confirmedFlushLsn: Lsn | null;
+  /** reserved, extended, unreserved, lost; null before the slot has a position. */
+  readonly walStatus: string | null;
+  /** Bytes of WAL that the primary keeps for the slot. */
+  readonly retainedBytes: number | null;
+}
+
+export interface SourceState {
+  /** pg_control_system().system_identifier; empty where the role may not read it. */
+  readonly systemId: string;
+  readonly currentLsn: Lsn;
+  /** server_version_num, e.g. 180004. */
+  readonly serverVersion: number;
+  /** Milliseconds; 0 is no timeout. */
+  readonly walSenderTimeoutMs: number;
+}
+
+export async function readSourceState(client: ClientBase): Promise<SourceState> {
+  const { rows } = await client.query<Record<string, string>>(
+    `SELECT pg_current_wal_lsn()::text AS lsn, current_setting('server_version_num') AS version,
+            (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS timeout`,
+  );
+  const system = await client
+    .query<{ id: string }>('SELECT system_identifier::text AS id FROM pg_control_system()')
+    .catch(() => null);
+  const row = rows[0] ?? {};
+  return {
+    systemId: system?.rows[0]?.id ?? '',
+    currentLsn: parseLsn(row.lsn ?? '0/0'),
+    serverVersion: Number(row.version),
+    walSenderTimeoutMs: Number(row.timeout),
+  };
+}
+
+/** Null when there is no such slot. */
+export async function readSlot(client: ClientBase, name: string): Promise<SlotInfo | null> {
+  const { rows } = await client.query<Record<string, string | null>>(
+    `SELECT plugin, database, active::text, restart_lsn::text, confirmed_flush_lsn::text, wal_status,
+            pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::text AS retained
+     FROM pg_replication_slots WHERE slot_name = $1`,
+    [name],
+  );
+  const row = rows[0];
+  if (!row) return null;
+  const lsn = (text: string | null | undefined) => (text ? parseLsn(text) : null);
+  return {
+    name,
+    plugin: row.plugin ?? null,
+    database: row.database ?? null,
+    active: row.active === 'true',
+    restartLsn: lsn(row.restart_lsn),
+    confirmedFlushLsn: lsn(row.confirmed_flush_lsn),
+    walStatus: row.wal_status ?? null,
+    retainedBytes: row.retained == null ? null : Number(row.retained),
+  };
+}
+
+/** Creates the slot and returns its consistent point. Waits for the transactions that are running on the primary. */
+export async function createSlot(client: ClientBase, name: string): Promise<Lsn> {
+  const { rows } = await client.query<{ lsn: string }>(
+    `SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')`,
+    [name],
+  );
+  return parseLsn(rows[0]?.lsn ?? '');
+}
+
+export async function dropSlot(client: ClientBase, name: string): Promise<void> {
+  await client.query('SELECT pg_drop_replication_slot($1)', [name]);
+}
+
+/** Tables of the publication; null when there is no such publication. */
+export async function readPublication(client: ClientBase, name: string): Promise<TableName[] | null> {
+  const { rows } = await client.query<{ viaroot: string }>(
+    'SELECT pubviaroot::text AS viaroot FROM pg_publication WHERE pubname = $1',
+    [name],
+  );
+  if (rows.length === 0) return null;
+  const tables = await client.query<{ schemaname: string; tablename: string }>(
+    'SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1 ORDER BY 1, 2',
+    [name],
+  );
+  return tables.rows.map((row) => ({ schema: row.schemaname, name: row.tablename }));
+}
+
+/**
+ * Creates the publication, or adds the tables that it lacks. Partitioned tables are published through their root, so
+ * that a row keeps its identity when it moves between partitions. Returns the tables that were added.
+ */
+export async function ensurePublication(
+  client: ClientBase,
+  name: string,
+  tables: readonly TableName[],
+): Promise<TableName[]> {
+  const existing = await readPublication(client, name);
+  const list = (names: readonly TableName[]) => names.map((table) => quoteTable(table.schema, table.name)).join(', ');
+  if (existing === null) {
+    await client.query(
+      `CREATE PUBLICATION ${quoteIdent(name)} FOR TABLE ${list(tables)} WITH (publish_via_partition_root = true)`,
+    );
+    return [...tables];
+  }
+  const known = new Set(existing.map(tableKey));
+  const missing = tables.filter((table) => !known.has(tableKey(table)));
+  if (missing.length > 0) await client.query(`ALTER PUBLICATION ${quoteIdent(name)} ADD TABLE ${list(missing)}`);
+  return missing;
+}
