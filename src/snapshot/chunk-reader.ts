@@ -1,0 +1,142 @@
+/**
+ * Reads pieces of a table on the primary: by key range in key order, or by a list of keys. Each read is one snapshot,
+ * and says which transactions were running in it.
+ */
+import type { PoolClient } from 'pg';
+import Cursor from 'pg-cursor';
+import { arrayLiteral } from '../apply/array-literal.js';
+import type { Row } from '../core/change.js';
+import { quoteIdent, quoteTable } from '../core/ident.js';
+import { parseSnapshot, type SourceSnapshot } from './recent-commits.js';
+
+/** What a reader needs to know of the table on the primary. */
+export interface ChunkTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  /** Columns to read, in the order of the rows that come back. */
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** Key columns with their types, in key order. */
+  readonly key: readonly { readonly name: string; readonly type: string }[];
+}
+
+export interface ChunkLimits {
+  readonly rows: number;
+  /** Of text. A page may go beyond it, by as much as its rows are wider than those before it. */
+  readonly bytes: number;
+  /** Rows fetched at once, at most. */
+  readonly fetch: number;
+}
+
+export interface Chunk {
+  readonly rows: Row[];
+  readonly snapshot: SourceSnapshot;
+  /** False when the limits ended the read before the range did. */
+  readonly complete: boolean;
+  /** Keys that were asked for and that no row has; none for a range. */
+  readonly gone: readonly GoneKey[];
+}
+
+export type Key = readonly string[];
+
+export interface GoneKey {
+  readonly asked: Key;
+  /** The same as the primary prints it, in whatever form it was asked for: the stream's own form. */
+  readonly own: Key;
+}
+
+/** Rows with `after` < key <= `upTo`, in key order, until a limit is reached. */
+export async function readRange(
+  client: PoolClient,
+  table: ChunkTable,
+  after: Key | null,
+  upTo: Key | null,
+  limits: ChunkLimits,
+): Promise<Chunk> {
+  const values: string[] = [];
+  const bound = (key: Key) => key.map((value, i) => `$${values.push(value)}::text::${table.key[i]?.type}`).join(', ');
+  const names = table.key.map((column) => quoteIdent(column.name)).join(', ');
+  const conditions: string[] = [];
+  if (after) conditions.push(`(${names}) > (${bound(after)})`);
+  if (upTo) conditions.push(`(${names}) <= (${bound(upTo)})`);
+  const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
+  const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.schema, table.name)}${where} ORDER BY ${names} LIMIT ${limits.rows}`;
+  return inSnapshot(client, async (snapshot) => {
+    const { rows, ended } = await fetchUpTo(client, text, values, limits);
+    return { rows, snapshot, complete: ended && rows.length < limits.rows, gone: [] };
+  });
+}
+
+/** The rows that exist of the given keys, and the keys that do not. The primary compares them, as values. */
+export async function readKeys(client: PoolClient, table: ChunkTable, keys: readonly Key[]): Promise<Chunk> {
+  const width = table.key.length;
+  const parameters = table.key.map((_, i) => `$${i + 2}::text[]`).join(', ');
+  const fields = table.key.map((_, i) => `c${i}`).join(', ');
+  const casts = table.key.map((column, i) => `u.c${i}::${column.type} AS k${i}`).join(', ');
+  const match = table.key.map((column, i) => `t.${quoteIdent(column.name)} = s.k${i}`).join(' AND ');
+  const own = table.key.map((_, i) => `, s.k${i}`).join('');
+  const columns = table.columns.map((column) => `, t.${quoteIdent(column.name)}`).join('');
+  const text =
+    `SELECT s.i, t.${quoteIdent(table.key[0]?.name ?? '')} IS NULL${own}${columns} ` +
+    `FROM (SELECT u.i, ${casts} FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s ` +
+    `LEFT JOIN ${quoteTable(table.schema, table.name)} AS t ON ${match}`;
+  const ids = `{${keys.map((_, i) => i).join(',')}}`;
+  const values = [ids, ...table.key.map((_, i) => arrayLiteral(keys, i, 'quoted'))];
+  return inSnapshot(client, async (snapshot) => {
+    const answer = await client.query<string[]>({ text, values, rowMode: 'array' });
+    const rows: Row[] = [];
+    const gone: GoneKey[] = [];
+    for (const [id, isGone, ...rest] of answer.rows) {
+      if (isGone !== 't') rows.push(rest.slice(width));
+      else gone.push({ asked: keys[Number(id)] as Key, own: rest.slice(0, width) });
+    }
+    return { rows, snapshot, complete: true, gone };
+  });
+}
+
+/** One read-only snapshot; `work` gets what was running when it was taken. */
+export async function inSnapshot<T>(client: PoolClient, work: (snapshot: SourceSnapshot) => Promise<T>): Promise<T> {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+  const result = await work(parseSnapshot(rows[0]?.snapshot ?? ''));
+  await client.query('COMMIT');
+  return result;
+}
+
+export function columnList(table: ChunkTable): string {
+  return table.columns.map((column) => quoteIdent(column.name)).join(', ');
+}
+
+const FIRST_PAGE = 8;
+const GROWTH = 4;
+
+/**
+ * Through a cursor, so that rows of any size are bounded by bytes and not only by number. How wide rows are is seen page
+ * by page: a page has no more rows than, like those before it, fit into what is left.
+ */
+async function fetchUpTo(
+  client: PoolClient,
+  text: string,
+  values: string[],
+  limits: ChunkLimits,
+): Promise<{ rows: Row[]; ended: boolean }> {
+  const cursor = client.query(new Cursor<Row>(text, values, { rowMode: 'array' }));
+  const rows: Row[] = [];
+  let bytes = 0;
+  let size = FIRST_PAGE;
+  try {
+    for (;;) {
+      const page = await cursor.read(Math.min(size, limits.fetch, limits.rows - rows.length));
+      for (const row of page) {
+        rows.push(row);
+        for (const value of row) bytes += value?.length ?? 0;
+      }
+      if (page.length === 0) return { rows, ended: true };
+      if (rows.length >= limits.rows || bytes >= limits.bytes) return { rows, ended: false };
+      const fitting = Math.ceil(((limits.bytes - bytes) * rows.length) / Math.max(bytes, 1));
+      size = Math.min(size * GROWTH, fitting);
+    }
+  } finally {
+    await cursor.close();
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * Loads tables through the watermark path, while the stream runs: several ranges at a time, each resumable at its last
+ * finished chunk. The same rounds serve re-synchronisation (with a purge of what the primary does not have) and repair.
+ */
+import PQueue from 'p-queue';
+import type { SqlStatement } from '../apply/target-session.js';
+import { displayName } from '../core/ident.js';
+import { type Applier, DataRefusedError } from '../pipeline/applier.js';
+import type { TableEntry } from '../pipeline/registry.js';
+import type { SourcePool } from '../source/sql-pool.js';
+import type { Chunk, Key } from './chunk-reader.js';
+import { readKeys, readRange } from './chunk-reader.js';
+import { chunkLimits, keyTexts, type LoadTable, reconcileChunk } from './load-table.js';
+import type { LoaderOptions } from './loader-options.js';
+import { PURGE_RANGE, type RangeProgress } from './progress.js';
+import { nextPurgePage } from './purge.js';
+import { keyRanges } from './ranges.js';
+import { loadUnkeyed } from './unkeyed.js';
+
+const ROWS_PER_RANGE = 100_000;
+const MOST_RANGES = 8;
+const REPAIR_KEYS = 1000;
+
+/** The table was paused or removed meanwhile: its tasks end quietly. */
+class LoadGivenUp extends Error {}
+
+export class Loader {
+  readonly #options: LoaderOptions;
+  readonly #tasks: PQueue;
+  readonly #active = new Set<TableEntry>();
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+    this.#tasks = new PQueue({ concurrency: options.concurrency });
+  }
+
+  get busy(): boolean {
+    return this.#active.size > 0;
+  }
+
+  /** Loads a table that is pending or loading; resolves when it streams, or was paused. A second call is a no-op. */
+  async load(entry: TableEntry): Promise<void> {
+    if (this.#active.has(entry)) return;
+    this.#active.add(entry);
+    try {
+      await this.#options.settled;
+      const table = await this.#options.describe(entry);
+      const started = this.#options.clock.monotonic();
+      if (table.binding.key === null) await this.#tasks.add(() => loadUnkeyed(this.#options, table));
+      else await this.#loadKeyed(table);
+      const seconds = (this.#options.clock.monotonic() - started) / 1000;
+      this.#options.log.info(
+        { table: displayName(entry), rows: entry.rowsLoaded, seconds: Math.round(seconds * 10) / 10 },
+        `Table ${displayName(entry)} loaded: ${entry.rowsLoaded} rows`,
+      );
+    } catch (error) {
+      if (!(error instanceof LoadGivenUp)) throw error;
+    } finally {
+      this.#active.delete(entry);
+    }
+    // Ordered again between the hand-over to the stream and here.
+    if (entry.state === 'pending') await this.load(entry);
+  }
+
+  /** Reads keys again on the primary and makes the secondary equal for them. Resolves when done. */
+  async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
+    await this.#options.settled;
+    const table = await this.#options.describe(entry);
+    for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
+      await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+    }
+  }
+
+  async #loadKeyed(table: LoadTable): Promise<void> {
+    const { entry } = table;
+    const { progress, source } = this.#options;
+    let ranges = await progress.ranges(entry);
+    if (ranges.length === 0) {
+      const bounds = await source.use((client) =>
+        keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES),
+      );
+      const plan = bounds.map((upper, rangeNo) => ({ rangeNo, upper }));
+      if (entry.purge) plan.push({ rangeNo: PURGE_RANGE, upper: null });
+      await progress.begin(entry, plan, table.rowEstimate);
+      ranges = await progress.ranges(entry);
+    }
+    entry.state = 'loading';
+    entry.rowsExpected = table.rowEstimate;
+    entry.rowsLoaded = ranges.reduce((sum, range) => sum + range.rows, 0);
+    const passes = ranges.filter((range) => range.rangeNo !== PURGE_RANGE);
+    await Promise.all(
+      passes.map((range, i) => {
+        const after = i === 0 ? null : (passes[i - 1] as RangeProgress).upper;
+        return range.done ? undefined : this.#tasks.add(() => this.#range(table, range, after));
+      }),
+    );
+    const purge = ranges.find((range) => range.rangeNo === PURGE_RANGE);
+    if (purge && !purge.done) await this.#tasks.add(() => this.#purge(table, purge));
+    do {
+      for (
+        let keys = await progress.rereads(entry, REPAIR_KEYS);
+        keys.length > 0;
+        keys = await progress.rereads(entry, REPAIR_KEYS)
+      ) {
+        const batch = keys;
+        await this.#tasks.add(() => this.#keys(table, batch, () => [progress.rereadDone(entry, batch)]));
+      }
+    } while (!(await this.#finish(table)));
+  }
+
+  async #range(table: LoadTable, range: RangeProgress, lower: Key | null): Promise<void> {
+    const { progress, source } = this.#options;
+    const limits = chunkLimits(table);
+    let cursor = range.cursor ?? lower;
+    await source.use(async (client) => {
+      for (let done = false; !done; ) {
+        const after = cursor;
+        const chunk = await this.#round(
+          table,
+          client,
+          () => readRange(client, table.chunk, after, range.upper, limits),
+          (read, rows) => {
+            const last = read.rows.at(-1);
+            return [
+              progress.chunkDone(
+                table.entry,
+                range.rangeNo,
+                last ? keyTexts(table.binding, last) : null,
+                rows,
+                read.complete,
+              ),
+            ];
+          },
+        );
+        const last = chunk.rows.at(-1);
+        if (last) cursor = keyTexts(table.binding, last);
+        done = chunk.complete;
+      }
+    });
+  }
+
+  /** Pages over the secondary's own keys; those that the primary does not have are deleted. */
+  async #purge(table: LoadTable, range: RangeProgress): Promise<void> {
+    const { link, progress } = this.#options;
+    let cursor = range.cursor;
+    for (;;) {
+      const page = await nextPurgePage(link, table, cursor);
+      const last = page.at(-1) ?? null;
+      const done = last === null;
+      await this.#keys(table, page, () => [progress.chunkDone(table.entry, PURGE_RANGE, last, 0, done)]);
+      if (done) return;
+      cursor = last;
+    }
+  }
+
+  /** One round over given keys: rows that exist are written, those that do not are deleted. */
+  async #keys(table: LoadTable, keys: readonly Key[], extra: () => SqlStatement[]): Promise<void> {
+    await this.#options.source.use((client) =>
+      this.#round(table, client, () => readKeys(client, table.chunk, keys), extra),
+    );
+  }
+
+  /** Repeats a round until its chunk was good; keys that the stream knows in part only are read in rounds of their own. */
+  async #round(
+    table: LoadTable,
+    client: Parameters<Parameters<SourcePool['use']>[0]>[0],
+    read: () => Promise<Chunk>,
+    extra: (chunk: Chunk, rows: number) => SqlStatement[],
+  ): Promise<Chunk> {
+    const { board, counters, signal } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      const outcome = await board.round(client, table.chunk.oid, read, async (chunk, window, commits) => {
+        if (table.entry.state === 'paused') return 'given-up' as const;
+        const found = reconcileChunk(table, chunk, window, commits);
+        if (found === null) return 'again' as const;
+        // Progress may pass over keys that must be read once more only after they were.
+        const good = found.again.length === 0;
+        const refused = await this.#write(table, found.steps, good ? extra(chunk, found.rows) : []);
+        if (refused) return 'given-up' as const;
+        table.entry.rowsLoaded += found.rows;
+        counters.chunksApplied += 1;
+        return { chunk, again: found.again, rows: found.rows };
+      });
+      if (outcome === 'given-up') throw new LoadGivenUp();
+      if (outcome === 'again') continue;
+      if (outcome.again.length > 0) {
+        await this.#round(
+          table,
+          client,
+          () => readKeys(client, table.chunk, outcome.again),
+          () => extra(outcome.chunk, outcome.rows),
+        );
+      }
+      return outcome.chunk;
+    }
+  }
+
+  async #write(table: LoadTable, steps: Parameters<Applier['applySteps']>[0], extra: SqlStatement[]): Promise<boolean> {
+    const { applier, onRefused } = this.#options;
+    try {
+      await applier.applySteps(steps, extra);
+      return false;
+    } catch (error) {
+      if (!(error instanceof DataRefusedError)) throw error;
+      await onRefused(table.entry, error);
+      return true;
+    }
+  }
+
+  /** Hands the table over to the stream, inside the apply loop; false when keys were noted for another read meanwhile. */
+  async #finish(table: LoadTable): Promise<boolean> {
+    const { board, progress, source } = this.#options;
+    return source.use((client) =>
+      board.round(
+        client,
+        0,
+        async () => null,
+        async () => {
+          if (table.entry.state === 'paused') return true;
+          if ((await progress.rereads(table.entry, 1)).length > 0) return false;
+          await this.#write(table, [], progress.finished(table.entry, 'streaming', table.entry.rowsLoaded));
+          table.entry.state = 'streaming';
+          table.entry.purge = false;
+          return true;
+        },
+      ),
+    );
+  }
+}

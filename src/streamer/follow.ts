@@ -1,0 +1,63 @@
+/** Which of a table's column changes the stream follows by itself, and why it pauses the table otherwise. */
+import type { TargetTable } from '../apply/target-table.js';
+import { displayName } from '../core/ident.js';
+import {
+  alterStatements,
+  type ColumnChange,
+  classifyColumns,
+  consequence,
+  describeChange,
+} from '../schema/column-change.js';
+import type { TableModel } from '../schema/model.js';
+import type { PlannedTable, Translation } from '../schema/translation.js';
+import type { KnownColumn } from './tables-store.js';
+
+export interface Followed {
+  /** Statements for the secondary, in order. */
+  readonly statements: readonly string[];
+  /** For people, one part of a sentence each. */
+  readonly changes: readonly string[];
+  /** Set when the table must be paused: what changed. */
+  readonly pause: string | null;
+  /** Rows got values that no WAL carries: the table must be read again. */
+  readonly reload: boolean;
+}
+
+/** `target` is the table as it is: what a former attempt has done already is not done again. */
+export function followColumns(
+  known: readonly KnownColumn[],
+  model: TableModel,
+  target: TargetTable,
+  translation: Translation,
+): Followed {
+  const current = model.columns.filter((column) => column.generated === null);
+  const key = { before: target.primaryKey, after: model.primaryKey?.columns ?? null };
+  const all = classifyColumns(known, current, key);
+  const changes = all.filter((change) => !isDone(change, target));
+  const planned = translation.schema.tables.find(
+    (table) => table.schema === model.schema && table.name === model.name,
+  ) as PlannedTable;
+  const consequences = all.map((change) => consequence(change, planned));
+  const blocking = all.filter((change) => consequence(change, planned) === 'pause');
+  if (blocking.length > 0) {
+    const reason = `${blocking.map(describeChange).join(' and ')} on the primary, which cannot be followed while streaming`;
+    return { statements: [], changes: [], pause: reason, reload: false };
+  }
+  return {
+    statements:
+      changes.length > 0 ? alterStatements(planned, changes, translation).map((statement) => statement.sql) : [],
+    changes: all.map(describeChange),
+    pause: null,
+    reload: consequences.includes('reload'),
+  };
+}
+
+function isDone(change: ColumnChange, target: TargetTable): boolean {
+  if (change.kind === 'renamed') return !target.byName.has(change.from) && target.byName.has(change.to);
+  if (change.kind === 'dropped') return !target.byName.has(change.name);
+  return change.kind === 'added' && target.byName.has(change.column.name);
+}
+
+export function pauseRemedy(table: Parameters<typeof displayName>[0]): string {
+  return `db:sync -- --table ${displayName(table)}`;
+}

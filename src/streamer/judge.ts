@@ -1,0 +1,32 @@
+/** What an ended session means for the status, and how soon the next attempt is due: pure. */
+import { FencedError, RedundancyError, StreamHaltError } from '../core/errors.js';
+import { classify } from '../core/policy.js';
+import type { StreamStatus } from '../core/status.js';
+import { PublicationChangedError } from './primary-watch.js';
+
+export interface Judgement {
+  readonly status: StreamStatus;
+  readonly detail: string;
+  /** Milliseconds; null: the back-off decides. */
+  readonly waitMs: number | null;
+}
+
+/** The slot is somebody else's: looked at once a second. */
+export const STANDBY_POLL_MS = 1000;
+/** A person has to mend something; the stream looks whether that was done. */
+const HALTED_RETRY_MS = 15_000;
+
+export function judgeEnd(error: unknown): Judgement {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof FencedError) return { status: 'fenced', detail: message, waitMs: STANDBY_POLL_MS };
+  if (error instanceof PublicationChangedError) return { status: 'starting', detail: message, waitMs: 0 };
+  const verdict = classify(error);
+  const refused = error instanceof RedundancyError && error.exitCode !== 1;
+  if (error instanceof StreamHaltError || refused || verdict.action === 'halt') {
+    const remedy = error instanceof RedundancyError ? error.remedy : verdict.hint;
+    return { status: 'error', detail: remedy ? `${message} ${remedy}` : message, waitMs: HALTED_RETRY_MS };
+  }
+  const detail = `${message} (${verdict.hint})`;
+  // 55006: somebody was quicker; no reason to wait longer each time.
+  return { status: 'starting', detail, waitMs: verdict.sqlstate === '55006' ? STANDBY_POLL_MS : null };
+}

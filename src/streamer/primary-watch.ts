@@ -1,0 +1,65 @@
+/** While a session runs: slot health, the publication's tables and partitions, looked at on the primary every few seconds. */
+import type { Clock } from '../core/clock.js';
+import { displayName, type TableName } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import { classify } from '../core/policy.js';
+import type { TableRegistry } from '../pipeline/registry.js';
+import { readPublication, readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
+import type { SourcePool } from '../source/sql-pool.js';
+import { changedPartitions } from './partitions.js';
+import type { StreamSession } from './session.js';
+import { missingFromPublication } from './setup.js';
+import type { TableKeeper } from './table-keeper.js';
+import type { TablesStore } from './tables-store.js';
+
+export interface WatchParts {
+  readonly source: SourcePool;
+  readonly store: TablesStore;
+  readonly registry: TableRegistry;
+  readonly keeper: TableKeeper;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly slot: string;
+  readonly publication: string;
+  readonly intervalMs: number;
+  /** Fingerprints of partitions, kept over sessions. */
+  readonly partitions: Map<string, string>;
+  readonly onSlot: (slot: SlotInfo | null) => void;
+}
+
+/** Tables are not published any more: the session ends, and the next one starts by putting that right. */
+export class PublicationChangedError extends Error {
+  constructor(tables: readonly TableName[]) {
+    super(`The publication does not publish ${tables.map(displayName).join(', ')} any more`);
+  }
+}
+
+/** Runs until `signal` is aborted (rejects with its reason) or something ends the session (rejects with that). */
+export async function watchPrimary(parts: WatchParts, session: StreamSession, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    try {
+      await look(parts, session);
+    } catch (error) {
+      // A primary that does not answer ends the session by its replication connection, not here.
+      const passing = ['retry', 'reread-checkpoint'].includes(classify(error).action);
+      if (error instanceof PublicationChangedError || !passing) throw error;
+    }
+    await parts.keeper.readOrders(false);
+    await parts.clock.sleep(parts.intervalMs, signal);
+  }
+}
+
+async function look(parts: WatchParts, session: StreamSession): Promise<void> {
+  const { keeper, log, onSlot, partitions, publication, registry, slot, source, store } = parts;
+  await source.use(async (client) => {
+    onSlot(await readSlot(client, slot));
+    session.ledger.sourceAt((await readSourceState(client)).currentLsn);
+    for (const table of (await readPublication(client, publication)) ?? []) await keeper.discover(table);
+    const streamed = registry.all().filter((entry) => entry.state !== 'paused');
+    const unpublished = await missingFromPublication(client, publication, streamed);
+    if (unpublished.length > 0) throw new PublicationChangedError(unpublished);
+    const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
+    const watch = { store, log, publication, seen: partitions, isStreaming };
+    for (const table of await changedPartitions(client, watch)) await keeper.resync(table);
+  });
+}

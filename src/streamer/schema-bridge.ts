@@ -1,0 +1,376 @@
+/**
+ * The schema side of a stream: makes the secondary's tables fit the primary's, follows what can be followed while
+ * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
+ */
+import type { ClientBase } from 'pg';
+import { readTargetTable } from '../apply/target-table.js';
+import type { Relation } from '../core/change.js';
+import type { Clock } from '../core/clock.js';
+import { ConfigurationError, StreamHaltError } from '../core/errors.js';
+import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { TargetLink } from '../meta/target-link.js';
+import { bind } from '../pipeline/binding.js';
+import { TableEntry } from '../pipeline/registry.js';
+import type { TargetCapabilities } from '../schema/capabilities.js';
+import { readCatalog } from '../schema/catalog.js';
+import { diffTarget } from '../schema/diff.js';
+import type { ConflictKind } from '../schema/diff-parts.js';
+import { type CatalogModel, sameName, type TableModel } from '../schema/model.js';
+import { probeCapabilities } from '../schema/probe.js';
+import { readTargetCatalog } from '../schema/target-catalog.js';
+import { translate } from '../schema/translate.js';
+import type { PlannedColumn, Translation } from '../schema/translation.js';
+import type { LoadTable } from '../snapshot/load-table.js';
+import type { SourcePool } from '../source/sql-pool.js';
+import { converterFor } from './converters.js';
+import { followColumns, pauseRemedy } from './follow.js';
+import type { SchemaReport, SchemaService } from './schema-service.js';
+import type { KnownColumn, TablesStore } from './tables-store.js';
+
+/** A refused row makes the table's schema be looked at again, at most so often. */
+const REFRESH_INTERVAL_MS = 5000;
+
+/** What only a new table can mend. */
+const REBUILT_FOR: ReadonlySet<ConflictKind> = new Set([
+  'column-type',
+  'primary-key',
+  'generated-column',
+  'extra-column',
+]);
+
+const SCHEMA_VISIBLE_POLL_MS = 100;
+const SCHEMA_VISIBLE_ATTEMPTS = 100;
+
+export interface BridgeParts {
+  readonly clock: Clock;
+  readonly source: SourcePool;
+  readonly link: TargetLink;
+  readonly store: TablesStore;
+  readonly stream: string;
+  readonly log: Log;
+  /** Waits until queries on the primary see every transaction that the stream has received. */
+  readonly untilVisible: (client: ClientBase) => Promise<void>;
+}
+
+export class SchemaBridge implements SchemaService {
+  readonly #parts: BridgeParts;
+  readonly #known = new Map<string, readonly KnownColumn[]>();
+  readonly #planned = new Map<string, readonly PlannedColumn[]>();
+  readonly #refreshed = new Map<string, number>();
+  #capabilities: TargetCapabilities | null = null;
+
+  constructor(parts: BridgeParts) {
+    this.#parts = parts;
+  }
+
+  async ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
+    const { link, log, stream } = this.#parts;
+    const catalog = await this.#catalog(tables);
+    refuseMissing(catalog, tables);
+    const translation = await this.#translate(catalog);
+    await this.#followWhileAway(catalog);
+    const { afterLoad, conflicts, statements } = await this.#diff(catalog, translation);
+    const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
+    for (const statement of [...statements, ...afterLoad]) {
+      try {
+        await link.with((session) => session.exec(statement.sql));
+      } catch (error) {
+        if (!statement.optional && !afterLoad.includes(statement)) throw error;
+        deviations.push(
+          `${statement.object}: not created on the secondary, which says: ${error instanceof Error ? error.message : error}`,
+        );
+      }
+    }
+    for (const conflict of conflicts) deviations.push(`${conflict.object}: ${conflict.reason}`);
+    for (const item of translation.promotion) {
+      await link.run(
+        `INSERT INTO db_redundancy.promotion (stream, schema_name, table_name, kind, name, statement, undo) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (stream, schema_name, table_name, kind, name) DO UPDATE SET statement = excluded.statement, undo = excluded.undo`,
+        [stream, item.table.schema, item.table.name, item.kind, item.name, item.sql, item.undo],
+      );
+    }
+    const created = statements.filter((statement) => statement.kind === 'table').map((statement) => statement.object);
+    if (created.length > 0) log.info({ tables: created.length }, `Created ${created.length} tables on the secondary`);
+    this.#remember(translation);
+    return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
+  }
+
+  async prepare(
+    entry: TableEntry,
+    relation: Relation,
+  ): Promise<{ readonly reload: boolean; readonly pause: string | null }> {
+    const known = this.#known.get(tableKey(entry));
+    let reload = false;
+    if (!known || !sameColumns(known, relation)) {
+      const followed = await this.#follow(entry, known ?? null);
+      if (followed.pause !== null) return { reload: false, pause: followed.pause };
+      reload = followed.reload;
+    }
+    await this.#bind(entry, relation);
+    return { reload, pause: null };
+  }
+
+  async refresh(entry: TableEntry): Promise<boolean> {
+    const now = this.#parts.clock.monotonic();
+    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return false;
+    this.#refreshed.set(tableKey(entry), now);
+    const relations = [...entry.bindings.keys()];
+    const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
+    await this.ensure([entry]);
+    // Bindings hold the target's shape: they are made anew.
+    entry.target = null;
+    entry.bindings.clear();
+    if (followed.pause !== null) return false;
+    for (const relation of relations) await this.#bind(entry, relation);
+    return true;
+  }
+
+  async describe(entry: TableEntry): Promise<LoadTable> {
+    const catalog = await this.#catalog([entry]);
+    refuseMissing(catalog, [entry]);
+    const model = catalog.tables[0] as TableModel;
+    await this.#rebuildIfOrdered(entry, catalog);
+    if (!this.#known.has(tableKey(entry))) await this.#store(entry, model, []);
+    await this.#readTarget(entry);
+    const written = model.columns.filter(
+      (column) => column.generated === null && entry.target?.byName.has(column.name),
+    );
+    const relation: Relation = {
+      oid: model.oid,
+      schema: model.schema,
+      name: model.name,
+      replicaIdentity: model.replicaIdentity.kind,
+      columns: written.map((column) => ({
+        name: column.name,
+        typeOid: column.type.oid,
+        typmod: column.type.typmod,
+        isKey: model.replicaIdentity.columns.includes(column.name),
+      })),
+    };
+    const { binding } = this.#bindingOf(entry, relation);
+    const typed = (name: string) => ({
+      name,
+      type: model.columns.find((column) => column.name === name)?.type.display ?? 'text',
+    });
+    const read = binding.sourceIndexes.map((i) => typed((relation.columns[i] as { name: string }).name));
+    return {
+      entry,
+      // The binding's rows come from the chunk, whose columns are just those that it writes.
+      binding: { ...binding, sourceIndexes: binding.columns.map((_, i) => i) },
+      chunk: {
+        oid: model.oid,
+        schema: model.schema,
+        name: model.name,
+        columns: read,
+        key: binding.keyNames.map(typed),
+      },
+      rowEstimate: model.rowEstimate,
+      sizeBytes: model.sizeBytes,
+    };
+  }
+
+  /**
+   * A table that was ordered to be made equal again and does not fit (another type, another key) is created anew: the
+   * order is a person's, and everything in it comes from the primary.
+   */
+  async #rebuildIfOrdered(entry: TableEntry, catalog: CatalogModel): Promise<void> {
+    const { link, log } = this.#parts;
+    const translation = await this.#translate(catalog);
+    this.#remember(translation);
+    if (!entry.purge || entry.state !== 'pending') return;
+    const { conflicts } = await this.#diff(catalog, translation);
+    const unfit = conflicts.filter((conflict) => REBUILT_FOR.has(conflict.kind));
+    if (unfit.length > 0) {
+      const reasons = unfit.map((conflict) => conflict.reason);
+      log.warn(
+        { table: displayName(entry), reasons },
+        `Table ${displayName(entry)} is created anew on the secondary: ${reasons.join('; ')}`,
+      );
+      await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
+    }
+    await this.ensure([entry]);
+    entry.target = null;
+    entry.bindings.clear();
+    await this.#store(entry, catalog.tables[0] as TableModel, this.#known.get(tableKey(entry)) ?? []);
+  }
+
+  async #diff(catalog: CatalogModel, translation: Translation) {
+    return this.#parts.link.with(async (session) =>
+      diffTarget(await readTargetCatalog(session.client, catalog.tables), translation),
+    );
+  }
+
+  /** Columns that were renamed, dropped or retyped while no process streamed: before a comparison takes them for new ones. */
+  async #followWhileAway(catalog: CatalogModel): Promise<void> {
+    const { store } = this.#parts;
+    for (const stored of await store.list()) {
+      if (!stored.columns || this.#known.has(tableKey(stored))) continue;
+      this.#known.set(tableKey(stored), stored.columns);
+      if (stored.state === 'paused' || !catalog.tables.some((table) => sameName(table, stored))) continue;
+      const { pause, reload } = await this.#follow(new TableEntry(stored, stored.state), stored.columns);
+      if (pause !== null) await store.pause(stored, pause);
+      else if (reload) await store.orderResync(stored);
+    }
+  }
+
+  /** Brings the secondary's columns up to the primary's current catalog. */
+  async #follow(
+    entry: TableEntry,
+    known: readonly KnownColumn[] | null,
+  ): Promise<{ pause: string | null; reload: boolean }> {
+    const { link, log } = this.#parts;
+    const catalog = await this.#catalog([entry]);
+    const model = catalog.tables[0];
+    // Dropped since: what is left of it in the WAL needs nothing more.
+    if (!model) return { pause: null, reload: false };
+    const translation = await this.#translate(catalog);
+    this.#remember(translation);
+    entry.target ??= await this.#parts.link.with((session) =>
+      readTargetTable(session.client, entry, session.dialect.table),
+    );
+    if (!entry.target || !known) {
+      await this.#store(entry, model, known ?? []);
+      return { pause: null, reload: false };
+    }
+    const followed = followColumns(known, model, entry.target, translation);
+    if (followed.pause !== null) return { pause: followed.pause, reload: false };
+    for (const statement of followed.statements) await link.with((session) => session.exec(statement));
+    if (followed.changes.length > 0) {
+      log.warn(
+        { table: displayName(entry), changes: followed.changes },
+        `Schema of ${displayName(entry)} has changed and was followed: ${followed.changes.join('; ')}`,
+      );
+      entry.target = null;
+      entry.bindings.clear();
+    }
+    await this.#store(entry, model, known);
+    return { pause: null, reload: followed.reload };
+  }
+
+  async #bind(entry: TableEntry, relation: Relation): Promise<void> {
+    const known = this.#known.get(tableKey(entry)) ?? [];
+    for (let attempt = 0; ; attempt++) {
+      await this.#readTarget(entry);
+      const { binding, unknown } = this.#bindingOf(entry, relation);
+      const lacking = unknown.filter((name) => known.some((column) => column.name === name));
+      if (lacking.length === 0) {
+        if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
+        entry.bindings.set(relation, binding);
+        return;
+      }
+      // CockroachDB may show a column a moment after the ALTER TABLE that added it has returned.
+      if (attempt >= SCHEMA_VISIBLE_ATTEMPTS) {
+        throw new StreamHaltError(`${displayName(entry)} on the secondary lacks the columns ${lacking.join(', ')}.`, {
+          code: 'columns-missing',
+          remedy: `Run ${pauseRemedy(entry)}.`,
+        });
+      }
+      await this.#parts.clock.sleep(SCHEMA_VISIBLE_POLL_MS);
+      entry.target = null;
+    }
+  }
+
+  #warnLeftOut(entry: TableEntry, columns: readonly string[]): void {
+    this.#parts.log.warn(
+      { table: displayName(entry), columns },
+      `Columns of ${displayName(entry)} that the primary has dropped since are left out: ${columns.join(', ')}`,
+    );
+  }
+
+  #bindingOf(entry: TableEntry, relation: Relation) {
+    const { target } = entry;
+    if (!target) throw new RangeError(`${displayName(entry)} has no table on the secondary.`);
+    const known = this.#known.get(tableKey(entry)) ?? [];
+    const planned = this.#planned.get(tableKey(entry)) ?? [];
+    return bind(relation, target, {
+      rename: (name) =>
+        target.byName.has(name) ? name : (known.find((column) => column.formerly.includes(name))?.name ?? null),
+      converter: (column) => {
+        const plan = planned.find((each) => each.name === column.name);
+        const { typeName, sqlType } = column;
+        // A catalog may leave the precision of a time out.
+        const target = {
+          dialect: this.#capabilities?.dialect ?? 'postgres',
+          typeName,
+          sqlType: plan?.sqlType ?? sqlType,
+        };
+        return converterFor(plan?.convert ?? 'none', target);
+      },
+    });
+  }
+
+  async #readTarget(entry: TableEntry): Promise<void> {
+    entry.target ??= await this.#parts.link.with((session) =>
+      readTargetTable(session.client, entry, session.dialect.table),
+    );
+    if (!entry.target) {
+      await this.ensure([entry]);
+      entry.target = await this.#parts.link.with((session) =>
+        readTargetTable(session.client, entry, session.dialect.table),
+      );
+    }
+  }
+
+  async #store(table: TableName, model: TableModel, before: readonly KnownColumn[]): Promise<void> {
+    const columns = model.columns
+      .filter((column) => column.generated === null)
+      .map((column): KnownColumn => {
+        const old = before.find((each) => each.attnum === column.attnum);
+        const formerly = old && old.name !== column.name ? [...old.formerly, old.name] : (old?.formerly ?? []);
+        const { attnum, name, nullable, type } = column;
+        return { attnum, name, nullable, type: type.display, typeOid: type.oid, typmod: type.typmod, formerly };
+      });
+    this.#known.set(tableKey(table), columns);
+    await this.#parts.store.setColumns(table, columns);
+  }
+
+  #remember(translation: Translation): void {
+    for (const { table, columns } of translation.columns) this.#planned.set(tableKey(table), columns);
+  }
+
+  /**
+   * The primary's catalog, not older than what the stream has seen: a commit is in the WAL a moment before queries see
+   * it, and a schema change must not be judged by the catalog from before it.
+   */
+  async #catalog(tables: readonly TableName[] | '*'): Promise<CatalogModel> {
+    return this.#parts.source.use(async (client) => {
+      await this.#parts.untilVisible(client);
+      return readCatalog(client, tables);
+    });
+  }
+
+  async #translate(catalog: CatalogModel): Promise<Translation> {
+    return translate(catalog, await this.#probe());
+  }
+
+  async #probe(): Promise<TargetCapabilities> {
+    this.#capabilities ??= await this.#parts.link.with((session) => probeCapabilities(session.client));
+    return this.#capabilities;
+  }
+}
+
+function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'): void {
+  const wrong = [
+    ...catalog.missing.map((table) => `${displayName(table)} does not exist on the primary`),
+    ...(tables === '*' ? [] : catalog.skipped.map(({ table, reason }) => `${displayName(table)}: ${reason}`)),
+  ];
+  if (wrong.length === 0) return;
+  throw new ConfigurationError(`Tables that cannot be replicated: ${wrong.join('; ')}.`, {
+    code: 'tables-missing',
+    remedy:
+      'Create them on the primary, or name in DB_SYNC_TABLES only tables that exist (schema.table, comma-separated).',
+  });
+}
+
+/** The WAL's idea of the table is the one that the secondary was last made to fit. */
+function sameColumns(known: readonly KnownColumn[], relation: Relation): boolean {
+  return (
+    known.length === relation.columns.length &&
+    relation.columns.every((column) =>
+      known.some(
+        (each) => each.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod,
+      ),
+    )
+  );
+}

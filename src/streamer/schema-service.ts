@@ -1,0 +1,33 @@
+/** What the streamer wants of the schema side: make the secondary's tables fit, and say how rows get there. */
+import type { Relation } from '../core/change.js';
+import type { TableName } from '../core/ident.js';
+import type { TableEntry } from '../pipeline/registry.js';
+import type { CatalogModel } from '../schema/model.js';
+import type { LoadTable } from '../snapshot/load-table.js';
+
+export interface SchemaReport {
+  readonly tables: readonly TableName[];
+  /** Names of the tables that were created on the secondary. */
+  readonly created: readonly string[];
+  /** What is not the same on the secondary, one sentence each. */
+  readonly deviations: readonly string[];
+  /** The primary's catalog of these tables. */
+  readonly catalog: CatalogModel;
+}
+
+export interface SchemaService {
+  /** Creates on the secondary what is missing for these tables. Idempotent. Throws ConfigurationError with all mistakes at once. */
+  ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport>;
+  /**
+   * Makes the secondary's table fit a relation version and binds it. `pause`: the change cannot be followed, and why.
+   * `reload`: the table must be loaded again, because its rows changed without the WAL saying so.
+   */
+  prepare(entry: TableEntry, relation: Relation): Promise<{ readonly reload: boolean; readonly pause: string | null }>;
+  /**
+   * The secondary refused rows of the table: perhaps a label, a column or a nullability is newer on the primary. Makes it
+   * fit again; returns false when nothing can have changed.
+   */
+  refresh(entry: TableEntry): Promise<boolean>;
+  /** How a table is read on the primary and written on the secondary, for loads and repairs. */
+  describe(entry: TableEntry): Promise<LoadTable>;
+}

@@ -1,0 +1,280 @@
+/**
+ * One leadership of a stream: from an open slot to whatever ends it. Everything that runs in it shares one abort signal,
+ * and the first error ends all of it; the next session starts from the checkpoint.
+ */
+import { randomUUID } from 'node:crypto';
+import type { ClientConfig } from 'pg';
+import type { CheckpointRow } from '../apply/checkpoint.js';
+import type { TargetSession } from '../apply/target-session.js';
+import { Backoff } from '../core/backoff.js';
+import type { Relation } from '../core/change.js';
+import type { Clock } from '../core/clock.js';
+import { displayName } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { StreamCounters } from '../core/status.js';
+import type { TargetLink } from '../meta/target-link.js';
+import { Applier } from '../pipeline/applier.js';
+import { Assembler } from '../pipeline/assemble.js';
+import { DEFAULT_IDLE_POLICY, Ledger } from '../pipeline/ledger.js';
+import { EntryQueue } from '../pipeline/queue.js';
+import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
+import { ApplyLoop } from '../pipeline/run.js';
+import type { LoadTable } from '../snapshot/load-table.js';
+import { keyTexts } from '../snapshot/load-table.js';
+import { Loader } from '../snapshot/loader.js';
+import { ProgressStore } from '../snapshot/progress.js';
+import { untilSettled } from '../snapshot/visible.js';
+import { WatermarkBoard } from '../snapshot/watermarks.js';
+import type { ReplicationSession } from '../source/replication-session.js';
+import { openReplicationSession } from '../source/replication-session.js';
+import type { SourceState } from '../source/slot.js';
+import type { SourcePool } from '../source/sql-pool.js';
+import { statusIntervalMs } from '../source/standby-status.js';
+
+export interface SessionSettings {
+  readonly stream: string;
+  readonly slot: string;
+  readonly publication: string;
+  readonly replication: ClientConfig;
+  readonly maxRows: number;
+  readonly onError: 'pause-table' | 'halt';
+  readonly largeTransactions: 'atomic' | 'chunked';
+  readonly loadConcurrency: number;
+}
+
+export interface SessionDependencies {
+  readonly source: SourcePool;
+  readonly link: TargetLink;
+  readonly connectTarget: () => Promise<TargetSession>;
+  readonly registry: TableRegistry;
+  readonly counters: StreamCounters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly prepare: (relation: Relation) => Promise<void>;
+  readonly describe: (entry: TableEntry) => Promise<LoadTable>;
+  readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
+  readonly onTrouble: (reason: string | null) => void;
+}
+
+/** Rows waiting in memory: enough to keep the target busy, small beside the memory budget (G4). */
+const QUEUE = { highBytes: 4 << 20, lowBytes: 2 << 20 };
+const BATCH_BYTES = 4 << 20;
+
+export class StreamSession {
+  readonly ledger: Ledger;
+  readonly #settings: SessionSettings;
+  readonly #deps: SessionDependencies;
+  readonly #abort = new AbortController();
+  readonly #board: WatermarkBoard;
+  readonly #queue: EntryQueue;
+  readonly #assembler: Assembler;
+  readonly #start: CheckpointRow;
+  #wire: ReplicationSession | null = null;
+  #applier: Applier | null = null;
+  #loader: Loader | null = null;
+
+  constructor(settings: SessionSettings, deps: SessionDependencies, start: CheckpointRow) {
+    this.#settings = settings;
+    this.#deps = deps;
+    this.#start = start;
+    this.ledger = new Ledger(start.lsn);
+    this.ledger.caughtUpAtMs = start.commitAtMs;
+    this.#board = new WatermarkBoard(settings.stream, randomUUID());
+    this.#queue = new EntryQueue(QUEUE, { pause: () => this.#wire?.pause(), resume: () => this.#wire?.resume() });
+    this.#assembler = new Assembler({
+      durable: start.lsn,
+      partRows: settings.maxRows,
+      partBytes: BATCH_BYTES,
+      emit: (entry) => {
+        const { ledger } = this;
+        ledger.heard(
+          entry.kind === 'watermark' ? entry.lsn : (entry.commit?.endLsn ?? entry.commitLsn),
+          deps.clock.now(),
+        );
+        if (entry.kind === 'transaction') {
+          deps.counters.changesReceived += entry.changes.length;
+          ledger.changesReceived += entry.changes.length;
+          ledger.oldestUnappliedAtMs ??= entry.commitAtMs;
+        }
+        ledger.busy = true;
+        this.#queue.push(entry);
+      },
+      onEcho: () => {
+        deps.counters.echoTransactionsSkipped += 1;
+      },
+    });
+  }
+
+  get connected(): boolean {
+    return this.#wire !== null && !this.#abort.signal.aborted;
+  }
+
+  /** Opens the slot. Rejects with 55006 while another process holds it. */
+  async open(source: SourceState): Promise<void> {
+    const { clock, counters } = this.#deps;
+    this.ledger.begins(source.currentLsn, this.#start.commitAtMs);
+    this.#wire = await openReplicationSession({
+      connection: this.#settings.replication,
+      slot: this.#settings.slot,
+      publication: this.#settings.publication,
+      startLsn: this.#start.lsn,
+      statusIntervalMs: statusIntervalMs(source.walSenderTimeoutMs),
+      serverVersion: source.serverVersion,
+      handler: {
+        message: (message, bytes) => {
+          counters.bytesReceived += bytes;
+          this.#assembler.message(message, bytes);
+        },
+        keepalive: (lsn, serverNowMs, replyRequested) => {
+          const { ledger } = this;
+          const now = clock.now();
+          ledger.heard(lsn, now);
+          ledger.clockOffsetMs = serverNowMs - now;
+          ledger.asked ||= replyRequested;
+          if (this.#assembler.inTransaction) return;
+          if (this.#queue.length === 0 && !ledger.busy) ledger.idle(lsn, now);
+          else ledger.idleNext(lsn, now);
+        },
+      },
+    });
+  }
+
+  /**
+   * Applies until the signal is aborted (resolves) or something ends the stream (rejects with it).
+   * @param epoch ours, taken after the slot was opened
+   * @param current the checkpoint as it was when the epoch was taken: the former leader may have moved it meanwhile
+   */
+  async run(epoch: number, current: CheckpointRow): Promise<void> {
+    const { settings, deps } = { settings: this.#settings, deps: this.#deps };
+    const signal = AbortSignal.any([deps.signal, this.#abort.signal]);
+    this.ledger.durableThrough(current.lsn);
+    this.#assembler.durable = current.lsn;
+    this.ledger.changesSettled += this.#queue.dropBefore(current.lsn);
+    const applier = new Applier({
+      stream: settings.stream,
+      epoch,
+      connect: deps.connectTarget,
+      registry: deps.registry,
+      onError: settings.onError,
+      log: deps.log,
+      clock: deps.clock,
+      backoff: new Backoff({ initialMs: 50, maxMs: 5000 }),
+      counters: deps.counters,
+      signal,
+      onMissing: (binding, rows) =>
+        this.#onMissing(
+          deps.registry.get(binding.relation),
+          rows.map((row) => keyTexts(binding, row)),
+        ),
+      refresh: deps.refresh,
+      onApplied: (parts, steps) => this.#board.note(parts, steps),
+      onTrouble: deps.onTrouble,
+      start: current,
+    });
+    this.#applier = applier;
+    const settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
+    settled.catch((error: unknown) => this.#fail(error));
+    this.#loader = new Loader({
+      settled,
+      source: deps.source,
+      link: deps.link,
+      progress: new ProgressStore(deps.link, settings.stream),
+      applier,
+      board: this.#board,
+      log: deps.log,
+      clock: deps.clock,
+      counters: deps.counters,
+      signal,
+      concurrency: settings.loadConcurrency,
+      describe: deps.describe,
+      onRefused: (entry, error) =>
+        deps.pauseTable(
+          entry,
+          `its rows were refused by the secondary: ${error instanceof Error ? error.message : error}`,
+        ),
+    });
+    const loop = new ApplyLoop({
+      queue: this.#queue,
+      applier,
+      registry: deps.registry,
+      ledger: this.ledger,
+      limits: { maxRows: settings.maxRows, maxBytes: BATCH_BYTES },
+      largeTransactions: settings.largeTransactions,
+      idlePolicy: DEFAULT_IDLE_POLICY,
+      clock: deps.clock,
+      counters: deps.counters,
+      start: current,
+      prepare: deps.prepare,
+      onWatermark: (entry) => this.#board.arrived(entry),
+      onCommit: (xid) => this.#board.commits.add(xid),
+      confirm: (lsn) => this.#wire?.confirm(lsn),
+    });
+    const wire = this.#wire;
+    if (!wire) throw new RangeError('The session was not opened.');
+    this.loadPending();
+    try {
+      await Promise.race([loop.run(signal), wire.ended, this.#failed]);
+    } finally {
+      this.#abort.abort(new Error('The stream session has ended'));
+      this.#board.close(new Error('The stream session has ended'));
+      this.#queue.close();
+    }
+  }
+
+  /** G9: changes received and never settled. */
+  get dropped(): number {
+    return this.ledger.unaccounted(this.#queue.length);
+  }
+
+  /** Starts loading what waits for it. Safe to call at any time. */
+  loadPending(): void {
+    for (const entry of this.#deps.registry.all()) {
+      if (entry.state !== 'pending' && entry.state !== 'loading') continue;
+      this.#loader?.load(entry).catch((error: unknown) => this.#fail(error));
+    }
+  }
+
+  get loading(): boolean {
+    return this.#loader?.busy ?? false;
+  }
+
+  /** A round of the board without a chunk: resolves with what `work` gives, at an exact position of the stream. */
+  get board(): WatermarkBoard {
+    return this.#board;
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort(new Error('The stream session was closed'));
+    this.#board.close(new Error('The stream session was closed'));
+    this.#queue.close();
+    await Promise.all([this.#wire?.close(), this.#applier?.close()]);
+  }
+
+  #rejectFailed: (error: unknown) => void = () => undefined;
+  readonly #failed = this.#failure();
+
+  #failure(): Promise<never> {
+    const promise = new Promise<never>((_, reject) => {
+      this.#rejectFailed = reject;
+    });
+    promise.catch(() => undefined);
+    return promise;
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#abort.signal.aborted) this.#rejectFailed(error);
+  }
+
+  #onMissing(entry: TableEntry | undefined, keys: readonly (readonly string[])[]): void {
+    // While a table loads, rows that are not there yet are expected: their chunk brings them.
+    if (entry?.state !== 'streaming') return;
+    this.#deps.counters.missingRowsRepaired += keys.length;
+    this.#deps.log.warn(
+      { table: displayName(entry), keys: keys.length },
+      `Rows of ${displayName(entry)} were missing on the secondary; they are read again from the primary`,
+    );
+    this.#loader?.repair(entry, keys).catch((error: unknown) => this.#fail(error));
+  }
+}

@@ -1,0 +1,68 @@
+/** The streamer's snapshot for HTTP, metrics and the command line, and its readiness: pure. */
+import { formatLsn } from '../core/lsn.js';
+import type { StreamCounters, StreamSnapshot, StreamStatus } from '../core/status.js';
+import type { Ledger } from '../pipeline/ledger.js';
+import type { TableEntry } from '../pipeline/registry.js';
+import type { SlotInfo } from '../source/slot.js';
+
+export interface SnapshotParts {
+  readonly stream: string;
+  readonly status: StreamStatus;
+  readonly detail: string | null;
+  readonly epoch: number | null;
+  readonly ledger: Ledger | null;
+  readonly connected: boolean;
+  readonly slot: (SlotInfo & { readonly atMs: number }) | null;
+  readonly tables: readonly TableEntry[];
+  readonly deadLetters: number;
+  readonly dropped: number;
+  readonly counters: StreamCounters;
+  readonly nowMs: number;
+}
+
+export function composeSnapshot(parts: SnapshotParts): StreamSnapshot {
+  const { ledger, nowMs, slot, tables } = parts;
+  const loading = tables.some((table) => table.state === 'loading' || table.state === 'pending');
+  const allPaused = tables.length > 0 && tables.every((table) => table.state === 'paused');
+  const status =
+    parts.status !== 'streaming' ? parts.status : loading ? 'snapshot' : allPaused ? 'paused' : 'streaming';
+  return {
+    stream: parts.stream,
+    status,
+    detail: parts.detail,
+    epoch: parts.epoch,
+    lagSeconds: ledger ? ledger.lagSeconds(nowMs, parts.connected) : 0,
+    lagBytes: ledger?.lagBytes() ?? 0,
+    sourceLsn: ledger ? formatLsn(ledger.source) : null,
+    receivedLsn: ledger ? formatLsn(ledger.received) : null,
+    appliedLsn: ledger ? formatLsn(ledger.applied) : null,
+    lastAppliedCommitAt:
+      ledger?.lastAppliedCommitAtMs == null ? null : new Date(ledger.lastAppliedCommitAtMs).toISOString(),
+    slot: slot && {
+      name: slot.name,
+      active: slot.active,
+      walStatus: slot.walStatus,
+      retainedBytes: slot.retainedBytes,
+      ageMs: Math.max(0, nowMs - slot.atMs),
+    },
+    tables: tables.map((table) => table.status()),
+    deadLetters: parts.deadLetters,
+    dropped: parts.dropped,
+    counters: { ...parts.counters },
+  };
+}
+
+/** Ready: streams, or stands by, or loads; not ready while starting, failed, or when the secondary refuses its work. */
+export function judgeReadiness(snapshot: StreamSnapshot, trouble: string | null): { ready: boolean; reason: string } {
+  if (trouble !== null) return { ready: false, reason: `The secondary cannot be written: ${trouble}` };
+  switch (snapshot.status) {
+    case 'streaming':
+    case 'snapshot':
+    case 'detached':
+      return { ready: true, reason: snapshot.status };
+    case 'standby':
+      return { ready: true, reason: snapshot.detail ?? 'standby' };
+    default:
+      return { ready: false, reason: snapshot.detail ?? snapshot.status };
+  }
+}

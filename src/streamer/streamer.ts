@@ -1,0 +1,347 @@
+/**
+ * The supervisor of a stream: sets up, waits until the slot is free, leads, and starts over from the checkpoint after
+ * whatever ended a session. Holds what outlives sessions, and tells the world about it (StatusSource).
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { ClientBase, ClientConfig } from 'pg';
+import { readCheckpoint, takeLead } from '../apply/checkpoint.js';
+import { Patience } from '../apply/patience.js';
+import { TargetSession } from '../apply/target-session.js';
+import { Backoff } from '../core/backoff.js';
+import type { Clock } from '../core/clock.js';
+import { ConfigurationError, FencedError, StreamHaltError } from '../core/errors.js';
+import { quoteTable, type TableName } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.js';
+import { TargetLink } from '../meta/target-link.js';
+import type { Ledger } from '../pipeline/ledger.js';
+import { TableRegistry } from '../pipeline/registry.js';
+import { untilVisible } from '../snapshot/visible.js';
+import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
+import { SourcePool } from '../source/sql-pool.js';
+import type { CountResult } from './count-check.js';
+import { zeroCounters } from './counters.js';
+import { judgeEnd, STANDBY_POLL_MS } from './judge.js';
+import { type WatchParts, watchPrimary } from './primary-watch.js';
+import type { SchemaReport, SchemaService } from './schema-service.js';
+import { type SessionSettings, StreamSession } from './session.js';
+import { alignPublication, alignSlot, type SetupContext, setUp } from './setup.js';
+import { composeSnapshot, judgeReadiness } from './status.js';
+import { TableKeeper } from './table-keeper.js';
+import { TablesStore } from './tables-store.js';
+
+export interface StreamerOptions {
+  readonly primary: ClientConfig;
+  readonly secondary: ClientConfig;
+  readonly tables: readonly TableName[] | '*';
+  readonly settings: Omit<SessionSettings, 'replication'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How often slot, publication and partitions are looked at on the primary; milliseconds, 15,000 by default. */
+  readonly watchIntervalMs?: number;
+  readonly schema: (parts: {
+    source: SourcePool;
+    link: TargetLink;
+    store: TablesStore;
+    untilVisible: (client: ClientBase) => Promise<void>;
+  }) => SchemaService;
+}
+
+/** A batch that is under way when the process is told to stop gets so long to finish; then it is rolled back. */
+const STOP_GRACE_MS = 5000;
+/** Longer than a statement of the stream takes, and (the second) than most of what is asked about or changed in the schema. */
+const APPLY_PATIENCE_MS = 15_000;
+const META_PATIENCE_MS = 60_000;
+const WATCH_INTERVAL_MS = 15_000;
+
+export class Streamer implements StatusSource {
+  readonly registry = new TableRegistry();
+  readonly counters = zeroCounters();
+  readonly link: TargetLink;
+  readonly source: SourcePool;
+  readonly store: TablesStore;
+  readonly schema: SchemaService;
+  /** Name of this process among those that may lead the stream. */
+  readonly id = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly #options: StreamerOptions;
+  readonly #keeper: TableKeeper;
+  readonly #abort = new AbortController();
+  readonly #backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
+  #status: StreamStatus = 'starting';
+  #detail: string | null = null;
+  #trouble: string | null = null;
+  readonly #applyPatience = new Patience(APPLY_PATIENCE_MS);
+  #epoch: number | null = null;
+  #session: StreamSession | null = null;
+  /** Of the last session: what it knew is true until the next one knows better. */
+  #ledger: Ledger | null = null;
+  #slot: (SlotInfo & { readonly atMs: number }) | null = null;
+  #report: SchemaReport | null = null;
+  readonly #partitions = new Map<string, string>();
+
+  constructor(options: StreamerOptions) {
+    this.#options = options;
+    const { clock, primary, secondary } = options;
+    this.source = new SourcePool(
+      { application_name: 'db-redundancy', ...primary },
+      2 * options.settings.loadConcurrency + 2,
+    );
+    const metaPatience = new Patience(META_PATIENCE_MS);
+    this.link = new TargetLink({
+      connect: () => TargetSession.connect({ application_name: 'db-redundancy meta', ...secondary }, metaPatience),
+      clock,
+      backoff: new Backoff({ initialMs: 50, maxMs: 5000 }),
+      signal: this.#abort.signal,
+    });
+    this.store = new TablesStore(this.link, options.settings.stream);
+    this.schema = options.schema({
+      source: this.source,
+      link: this.link,
+      store: this.store,
+      untilVisible: (client) => untilVisible(client, this.#session?.board.commits ?? null, clock, this.#abort.signal),
+    });
+    this.#keeper = new TableKeeper({
+      registry: this.registry,
+      store: this.store,
+      schema: this.schema,
+      clock,
+      log: options.log,
+      loadPending: () => this.#session?.loadPending(),
+    });
+  }
+
+  get session(): StreamSession | null {
+    return this.#session;
+  }
+
+  /** The secondary's schema report of the set-up; null before it. */
+  get report(): SchemaReport | null {
+    return this.#report;
+  }
+
+  /**
+   * Runs until `signal` is aborted (resolves). Rejects with a ConfigurationError that the first set-up finds; whatever
+   * comes later is reported in the status and tried again.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const onAbort = () => this.#abort.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const { clock, log } = this.#options;
+    try {
+      while (!this.#abort.signal.aborted) {
+        try {
+          if (this.#report === null) {
+            this.#become('starting');
+            this.#report = await setUp(this.#context());
+          }
+          await this.#lead();
+        } catch (error) {
+          if (this.#abort.signal.aborted) break;
+          if (error instanceof ConfigurationError && this.#report === null) throw error;
+          const { status, detail, waitMs: fixed } = judgeEnd(error);
+          this.#become(status, detail);
+          const waitMs = fixed ?? this.#backoff.next();
+          this.counters.reconnects += 1;
+          log.warn({ err: error, waitMs }, 'Stream interrupted, resuming from the checkpoint');
+          await clock.sleep(waitMs, this.#abort.signal).catch(() => undefined);
+        }
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      await this.#session?.close();
+      await Promise.all([this.link.close(), this.source.close()]);
+    }
+  }
+
+  snapshot(): StreamSnapshot {
+    const { clock, settings } = this.#options;
+    const session = this.#session;
+    return composeSnapshot({
+      stream: settings.stream,
+      status: this.#status,
+      detail: this.#trouble ?? this.#detail,
+      epoch: this.#epoch,
+      ledger: this.#ledger,
+      connected: session?.connected ?? false,
+      slot: this.#slot,
+      tables: this.registry.all(),
+      deadLetters: this.registry.deadLetters,
+      dropped: session?.dropped ?? 0,
+      counters: this.counters,
+      nowMs: clock.now(),
+    });
+  }
+
+  ready(): { ready: boolean; reason: string } {
+    return judgeReadiness(this.snapshot(), this.#trouble);
+  }
+
+  /** Orders a table (null: all) to be made equal to the primary again; a paused table is taken up by it. */
+  async resync(table: TableName | null): Promise<void> {
+    await this.store.orderResync(table);
+    await this.#keeper.readOrders(true);
+  }
+
+  /** For a process that stands by: table states as the leader has stored them. */
+  async refreshFromStore(): Promise<void> {
+    await this.#keeper.load();
+  }
+
+  /** Counts of both sides where another process leads: repeated until they agree, or for half a minute. */
+  async compareCountsLoosely(tables: readonly TableName[], signal: AbortSignal): Promise<CountResult[]> {
+    for (let attempt = 0; ; attempt++) {
+      const results: CountResult[] = [];
+      for (const { schema, name } of tables) {
+        const text = `SELECT count(*)::text AS n FROM ${quoteTable(schema, name)}`;
+        const primary = await this.source.use(async (client) =>
+          Number((await client.query<{ n: string }>(text)).rows[0]?.n),
+        );
+        const secondary = Number((await this.link.run(text)).rows[0]?.n);
+        results.push({ schema, name, primary, secondary });
+      }
+      if (attempt >= 30 || results.every((result) => result.primary === result.secondary)) return results;
+      await this.#options.clock.sleep(1000, signal);
+    }
+  }
+
+  async #lead(): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    const signal = this.#abort.signal;
+    await this.#waitForSlot(signal);
+    if (await alignSlot(this.#context())) this.counters.fullSyncs += 1;
+    await alignPublication(this.#context());
+    const start = await this.link.with((session) => readCheckpoint(session, settings.stream));
+    if (!start)
+      throw new StreamHaltError('The checkpoint row has vanished from the secondary.', {
+        code: 'checkpoint-missing',
+        remedy: 'Run db:init-secondary.',
+      });
+    await this.#keeper.load();
+    const source = await this.source.use(readSourceState);
+    const session = new StreamSession(
+      { ...settings, replication: { application_name: 'db-redundancy stream', ...this.#options.primary } },
+      {
+        source: this.source,
+        link: this.link,
+        connectTarget: () =>
+          TargetSession.connect(
+            { application_name: 'db-redundancy apply', ...this.#options.secondary },
+            this.#applyPatience,
+          ),
+        registry: this.registry,
+        counters: this.counters,
+        clock,
+        log,
+        signal,
+        prepare: (relation) => this.#keeper.prepare(relation),
+        describe: (entry) => this.schema.describe(entry),
+        refresh: (entry) => this.schema.refresh(entry),
+        pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
+        onTrouble: (reason) => {
+          this.#trouble = reason;
+        },
+      },
+      start,
+    );
+    const over = new AbortController();
+    this.#trouble = null;
+    try {
+      await session.open(source);
+      // From here on the slot is ours; now void every former leader's epoch, and see how far it came.
+      this.#epoch = await this.link.with((target) => takeLead(target, settings.stream, this.id));
+      const current = await this.link.with((target) => readCheckpoint(target, settings.stream));
+      if (!current || current.epoch !== this.#epoch)
+        throw new FencedError('Another process took the stream over at the same moment.');
+      this.#session = session;
+      this.#ledger = session.ledger;
+      this.#backoff.reset();
+      this.#become('streaming');
+      log.info(
+        { epoch: this.#epoch, lsn: source.currentLsn.toString(), slot: settings.slot },
+        `Streaming from slot ${settings.slot} as epoch ${this.#epoch}`,
+      );
+      const watching = watchPrimary(this.#watchParts(), session, AbortSignal.any([signal, over.signal]));
+      // Whoever loses the race ends with the session; its rejection is nobody's.
+      watching.catch(() => undefined);
+      await Promise.race([session.run(this.#epoch, current), watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
+    } finally {
+      over.abort(new Error('The stream session has ended'));
+      this.#session = null;
+      await session.close();
+    }
+  }
+
+  /** One process streams; the others look once a second whether the slot is free. Costs the secondary nothing. */
+  async #waitForSlot(signal: AbortSignal): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    for (let first = true; ; first = false) {
+      const slot = await this.source.use((client) => readSlot(client, settings.slot));
+      this.#noteSlot(slot);
+      if (!slot?.active) return;
+      if (first)
+        log.info(
+          { slot: settings.slot },
+          `Slot ${settings.slot} is in use by another process; standing by to take over`,
+        );
+      this.#become(
+        'standby',
+        `Slot ${settings.slot} is in use by another process; this one takes over when it is free.`,
+      );
+      await clock.sleep(STANDBY_POLL_MS, signal);
+    }
+  }
+
+  #noteSlot(slot: SlotInfo | null): void {
+    this.#slot = slot && { ...slot, atMs: this.#options.clock.now() };
+  }
+
+  #become(status: StreamStatus, detail: string | null = null): void {
+    this.#status = status;
+    this.#detail = detail;
+  }
+
+  #watchParts(): WatchParts {
+    const { clock, log, settings, watchIntervalMs = WATCH_INTERVAL_MS } = this.#options;
+    return {
+      source: this.source,
+      store: this.store,
+      registry: this.registry,
+      keeper: this.#keeper,
+      clock,
+      log,
+      slot: settings.slot,
+      publication: settings.publication,
+      intervalMs: watchIntervalMs,
+      partitions: this.#partitions,
+      onSlot: (slot) => this.#noteSlot(slot),
+    };
+  }
+
+  #context(): SetupContext {
+    const { clock, log, settings, tables } = this.#options;
+    const { stream, slot, publication } = settings;
+    return {
+      stream,
+      slot,
+      publication,
+      tables,
+      source: this.source,
+      link: this.link,
+      store: this.store,
+      schema: this.schema,
+      clock,
+      log,
+    };
+  }
+}
+
+/** Resolves some time after the signal was aborted; never without that. */
+function afterAbort(signal: AbortSignal, graceMs: number, over: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const begin = () => setTimeout(resolve, graceMs).unref();
+    if (signal.aborted) begin();
+    else signal.addEventListener('abort', begin, { once: true, signal: over });
+  });
+}

@@ -1,0 +1,104 @@
+/** What becomes of a stream's tables: adopted, prepared for a new shape, ordered to be loaded again, paused. */
+import type { Relation } from '../core/change.js';
+import type { Clock } from '../core/clock.js';
+import { displayName, type TableName } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
+import type { SchemaService } from './schema-service.js';
+import type { TablesStore } from './tables-store.js';
+
+export interface KeeperParts {
+  readonly registry: TableRegistry;
+  readonly store: TablesStore;
+  readonly schema: SchemaService;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Tables are waiting for their load: a running session begins with it. */
+  readonly loadPending: () => void;
+}
+
+/** Orders of other processes (db:sync) are looked for so often: an idle secondary is asked seldom. */
+const ORDERS_INTERVAL_MS = 60_000;
+
+export class TableKeeper {
+  readonly #parts: KeeperParts;
+  #ordersReadMs = 0;
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes over what the secondary remembers of every table. */
+  async load(): Promise<void> {
+    const { clock, registry, store } = this.#parts;
+    for (const stored of await store.list()) {
+      const entry = registry.get(stored) ?? registry.add(stored, stored.state);
+      Object.assign(entry, { state: stored.state, reason: stored.reason, purge: stored.purge });
+      entry.bindings.clear();
+      entry.target = null;
+      if (stored.rowsLoaded > 0) entry.rowsLoaded = stored.rowsLoaded;
+    }
+    registry.deadLetters = await store.deadLetters();
+    this.#ordersReadMs = clock.monotonic();
+  }
+
+  /** Reads orders for loads that other processes have left; `now` even if it was done lately. */
+  async readOrders(now: boolean): Promise<void> {
+    const { clock, loadPending, registry, store } = this.#parts;
+    if (!now && clock.monotonic() - this.#ordersReadMs < ORDERS_INTERVAL_MS) return;
+    this.#ordersReadMs = clock.monotonic();
+    for (const stored of await store.list()) {
+      const entry = registry.get(stored);
+      if (!entry || stored.state !== 'pending' || entry.state === 'pending' || entry.state === 'loading') continue;
+      Object.assign(entry, { state: 'pending', reason: null, purge: stored.purge, target: null });
+      entry.bindings.clear();
+    }
+    loadPending();
+  }
+
+  /** A table that the publication has and the stream does not know yet. */
+  async discover(table: TableName): Promise<void> {
+    if (this.#parts.registry.get(table) || table.schema === 'db_redundancy') return;
+    await this.#adopt(table);
+    this.#parts.loadPending();
+  }
+
+  /** A table that streams is compared with the primary again. */
+  async resync(table: TableName): Promise<void> {
+    const { loadPending, registry, store } = this.#parts;
+    const entry = registry.get(table);
+    if (entry?.state !== 'streaming') return;
+    await store.orderResync(table);
+    Object.assign(entry, { state: 'pending', purge: true });
+    loadPending();
+  }
+
+  /** Makes the secondary's table fit a relation version that is new to the stream. */
+  async prepare(relation: Relation): Promise<void> {
+    const { loadPending, registry, schema, store } = this.#parts;
+    const entry = registry.get(relation) ?? (await this.#adopt(relation));
+    const { pause, reload } = await schema.prepare(entry, relation);
+    if (pause !== null) await this.pause(entry, pause);
+    if (reload && entry.state === 'streaming') {
+      await store.orderResync(entry);
+      Object.assign(entry, { state: 'pending', purge: true });
+    }
+    if (entry.state === 'pending') loadPending();
+  }
+
+  async pause(entry: TableEntry, reason: string): Promise<void> {
+    const name = displayName(entry);
+    Object.assign(entry, { state: 'paused', reason });
+    await this.#parts.store.pause(entry, reason);
+    const remedy = `mend the cause, then run db:sync -- --table ${name}`;
+    this.#parts.log.error({ table: name, reason }, `Table ${name} is paused: ${reason}; ${remedy}`);
+  }
+
+  async #adopt(table: TableName): Promise<TableEntry> {
+    const { log, registry, schema, store } = this.#parts;
+    log.info({ table: displayName(table) }, `Table ${displayName(table)} was added to the publication`);
+    await schema.ensure([table]);
+    await store.add(table);
+    return registry.add(table, 'pending');
+  }
+}
