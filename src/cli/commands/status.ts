@@ -1,0 +1,73 @@
+/** `status`: asks the running process; without one, reads what the secondary knows. */
+import { readCheckpoint } from '../../apply/checkpoint.js';
+import { RedundancyError } from '../../core/errors.js';
+import { formatLsn } from '../../core/lsn.js';
+import { createStreamer, type Runtime } from '../runtime.js';
+
+export async function status(
+  runtime: Runtime,
+  options: { readonly json?: boolean },
+  output: NodeJS.WriteStream,
+): Promise<void> {
+  const { http } = runtime.config;
+  const base =
+    runtime.config.controllerUrl ?? `http://${http.host === '0.0.0.0' ? '127.0.0.1' : http.host}:${http.port}`;
+  const live = await fetch(new URL('/api/system/replication-lag', base), { signal: AbortSignal.timeout(3000) })
+    .then(async (response) => (await response.json()) as Record<string, unknown>)
+    .catch(() => null);
+  if (live) {
+    output.write(options.json ? `${JSON.stringify(live, null, 2)}\n` : describe(live));
+    return;
+  }
+  const streamer = createStreamer(runtime);
+  try {
+    const checkpoint = await streamer.link
+      .with((session) => readCheckpoint(session, runtime.config.stream.name))
+      .catch((error: unknown) => {
+        if ((error as { code?: string }).code === '42P01' || (error as { code?: string }).code === '3F000') return null;
+        throw error;
+      });
+    if (!checkpoint) {
+      throw new RedundancyError('This secondary has never been set up.', {
+        code: 'not-set-up',
+        remedy: 'Run db:init-secondary.',
+      });
+    }
+    const tables = await streamer.store.list();
+    const stored = {
+      status: 'not running',
+      appliedLsn: formatLsn(checkpoint.lsn),
+      lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
+      epoch: checkpoint.epoch,
+      tables: tables.map(({ schema, name, state, reason }) => ({ table: `${schema}.${name}`, state, reason })),
+    };
+    output.write(
+      options.json
+        ? `${JSON.stringify(stored, null, 2)}\n`
+        : `No process answers at ${base}; this is what the secondary remembers.\n${describe(stored)}`,
+    );
+  } finally {
+    await streamer.link.close();
+    await streamer.source.close();
+  }
+}
+
+function describe(facts: Record<string, unknown>): string {
+  const lines = Object.entries(facts).flatMap(([name, value]) => {
+    if (Array.isArray(value))
+      return value.map(
+        (each) =>
+          `  ${Object.values(each as object)
+            .filter((part) => part !== null)
+            .join('  ')}`,
+      );
+    if (typeof value === 'object' && value !== null)
+      return [
+        `${name}: ${Object.entries(value)
+          .map(([key, part]) => `${key} ${part}`)
+          .join(', ')}`,
+      ];
+    return [`${name}: ${value ?? '-'}`];
+  });
+  return `${lines.join('\n')}\n`;
+}

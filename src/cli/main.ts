@@ -1,0 +1,117 @@
+#!/usr/bin/env node
+/** Composition root: the one place that touches the environment, signals and exit codes. */
+import { setFlagsFromString } from 'node:v8';
+import { Command, CommanderError, Option } from 'commander';
+import { ConfigurationError, RedundancyError } from '../core/errors.js';
+import { createRedactor, type Redactor } from '../core/redact.js';
+import { doctor } from './commands/doctor.js';
+import { initSecondary } from './commands/init-secondary.js';
+import { serve } from './commands/serve.js';
+import { status } from './commands/status.js';
+import { orderSync } from './commands/sync.js';
+import { npmOptions } from './npm-options.js';
+import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
+
+// On a machine with much memory V8 collects late; a long-running process is to stay small (G4).
+setFlagsFromString('--heap-growing-percent=50');
+
+const stop = new AbortController();
+let redact: Redactor = createRedactor([
+  process.env.DATABASE_URL,
+  process.env.DATABASE_URL_SECONDARY,
+  process.env.DB_CONTROL_TOKEN,
+]);
+
+function runtime(command: Command): Runtime {
+  const built = createRuntime(
+    process.env,
+    command.optsWithGlobals<GlobalOptions>(),
+    command.name() === 'serve' || command.name() === 'streamer' ? undefined : process.stderr,
+  );
+  redact = built.redact;
+  return built;
+}
+
+const program = new Command('db-redundancy')
+  .description('Standby replication for Neon and PostgreSQL into CockroachDB or PostgreSQL.')
+  .option('--env-file <file>', 'read environment variables from a file; the environment itself wins')
+  .option('--verbose', 'stack traces with errors')
+  .showHelpAfterError('(--help lists commands and options)')
+  .exitOverride();
+
+for (const name of ['serve', 'streamer']) {
+  program
+    .command(name)
+    .description(
+      name === 'serve'
+        ? 'stream changes to the secondary and serve status over HTTP'
+        : 'the streamer alone, with its HTTP surface',
+    )
+    .action((_options, command: Command) => serve(runtime(command), stop.signal));
+}
+
+program
+  .command('init-secondary')
+  .description('create what is missing, load every table, verify the counts; can be repeated at any time')
+  .addOption(new Option('--report <form>', 'form of the report').choices(['text', 'json']).default('text'))
+  .action((options: { report: 'text' | 'json' }, command: Command) =>
+    initSecondary(runtime(command), options, process.stdout, stop.signal),
+  );
+
+program
+  .command('sync')
+  .description('make tables equal to the primary again; brings a paused table back')
+  .option('--table <name>', 'one table (schema.table)')
+  .option('--full', 'every table')
+  .action((options: { table?: string; full?: boolean }, command: Command) =>
+    orderSync(runtime(command), options, process.stdout, stop.signal),
+  );
+
+program
+  .command('status')
+  .description('what the stream is doing')
+  .option('--json', 'for programs')
+  .action((options: { json?: boolean }, command: Command) => status(runtime(command), options, process.stdout));
+
+program
+  .command('doctor')
+  .description('check everything that must hold on both sides, with the statement that mends it')
+  .option('--json', 'for programs')
+  .action((options: { json?: boolean }, command: Command) => doctor(runtime(command), options, process.stdout));
+
+program
+  .command('demo')
+  .description('two embedded PostgreSQL servers, the twelve tables, a live workload, and the stream between them')
+  .option('--seconds <n>', 'length of the live workload', Number, 20)
+  .option('--keep', 'go on until Ctrl-C')
+  .action(async (options: { seconds: number; keep?: boolean }) => {
+    const { demo } = await import('../demo/demo.js');
+    await demo(options, process.stdout, stop.signal);
+  });
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    stop.abort(new Error(signal));
+    // A second signal ends the process the usual way; this one in any case before a container runtime loses patience.
+    setTimeout(() => process.exit(1), 9_500).unref();
+  });
+}
+
+try {
+  await program.parseAsync([...process.argv.slice(0, 2), ...npmOptions(process.argv.slice(2), process.env)]);
+  process.exit(0);
+} catch (error) {
+  process.exit(report(error));
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (stop.signal.aborted && error === stop.signal.reason) return 0;
+  const verbose = program.opts<GlobalOptions>().verbose === true;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${redact(`Error: ${message}`)}\n`);
+  if (error instanceof RedundancyError && error.remedy) process.stderr.write(`${redact(error.remedy)}\n`);
+  if (verbose && error instanceof Error) process.stderr.write(`${redact(error.stack ?? '')}\n`);
+  if (error instanceof ConfigurationError) return 2;
+  return error instanceof RedundancyError ? error.exitCode : 1;
+}

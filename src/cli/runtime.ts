@@ -1,0 +1,61 @@
+/** From the environment to running parts: what every command that needs the databases shares. */
+import type { ClientConfig } from 'pg';
+import { clientConfig } from '../config/client-config.js';
+import { type Config, secretsOf } from '../config/config.js';
+import { type Environment, mergeEnvironment, readEnvFile } from '../config/env-file.js';
+import { loadConfig } from '../config/load.js';
+import { systemClock } from '../core/clock.js';
+import { createRedactor, type Redactor } from '../core/redact.js';
+import { createLogger, type Logger } from '../log/logger.js';
+import { SchemaBridge } from '../streamer/schema-bridge.js';
+import { Streamer } from '../streamer/streamer.js';
+
+export interface GlobalOptions {
+  readonly envFile?: string;
+  readonly verbose?: boolean;
+}
+
+export interface Runtime {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly redact: Redactor;
+}
+
+/** Throws InvalidConfiguration with every mistake at once. */
+export function createRuntime(
+  environment: Environment,
+  options: GlobalOptions,
+  logTo?: NodeJS.WritableStream,
+): Runtime {
+  const merged = options.envFile ? mergeEnvironment(readEnvFile(options.envFile), environment) : environment;
+  const config = loadConfig(merged);
+  const redact = createRedactor(secretsOf(config));
+  const logger = createLogger({ level: config.logLevel, redact, ...(logTo ? { destination: logTo } : {}) });
+  for (const warning of config.warnings) logger.warn(warning);
+  return { config, logger, redact };
+}
+
+const LOAD_CONCURRENCY = 3;
+
+export function createStreamer({ config, logger }: Runtime): Streamer {
+  const primary: ClientConfig = clientConfig(config.primary);
+  const secondary: ClientConfig = clientConfig(config.secondary);
+  const { name, slot, publication } = config.stream;
+  return new Streamer({
+    primary,
+    secondary,
+    tables: config.tables,
+    settings: {
+      stream: name,
+      slot,
+      publication,
+      maxRows: config.apply.maxRows,
+      onError: config.apply.onError,
+      largeTransactions: config.apply.largeTx,
+      loadConcurrency: LOAD_CONCURRENCY,
+    },
+    clock: systemClock,
+    log: logger,
+    schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
+  });
+}
