@@ -2,8 +2,8 @@
  * What the demo prints. Written for somebody who sees the tool for the first time: whole words, units, and for each
  * number what it is of. On a terminal moving parts are drawn in place; elsewhere each is a line.
  */
-import pc from 'picocolors';
 import type { TableStatus } from '../core/status.js';
+import { colorsFor } from '../log/colors.js';
 import type { Comparison } from './compare-tables.js';
 import { LiveBlock } from './live-block.js';
 import type { Delays } from './probe.js';
@@ -61,14 +61,14 @@ function size(bytes: number): string {
 
 export class DemoView {
   readonly #output: NodeJS.WriteStream;
-  readonly #color: ReturnType<typeof pc.createColors>;
+  readonly #color: ReturnType<typeof colorsFor>;
   /** Null where lines cannot be drawn again. */
   readonly #block: LiveBlock | null;
   readonly #loaded = new Set<string>();
 
   constructor(output: NodeJS.WriteStream) {
     this.#output = output;
-    this.#color = pc.createColors(output.isTTY === true && pc.isColorSupported);
+    this.#color = colorsFor(output);
     this.#block = output.isTTY ? new LiveBlock(output) : null;
   }
 

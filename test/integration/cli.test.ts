@@ -39,6 +39,8 @@ function environment(pair: DatabasePair, more: Record<string, string> = {}): Rec
     DB_REPLICATION_SLOT: `dbr_${pair.primary.name}`,
     DB_PUBLICATION: 'db_redundancy',
     DB_HTTP_PORT: '0',
+    // Some libraries take it for a terminal with colours; our output is a pipe all the same.
+    CI: 'true',
     ...more,
   };
 }

@@ -11,7 +11,9 @@ export async function doctor(
 ): Promise<void> {
   const results = await runPreflight(runtime.config);
   output.write(
-    options.json ? `${JSON.stringify(results, null, 2)}\n` : `${formatPreflight(results, { color: output.isTTY })}\n`,
+    options.json
+      ? `${JSON.stringify(results, null, 2)}\n`
+      : `${formatPreflight(results, { color: output.isTTY === true })}\n`,
   );
   const { errors } = summarize(results);
   if (errors.length > 0) {

@@ -1,7 +1,7 @@
 /** What `init-secondary` prints at its end. */
-import pc from 'picocolors';
 import { displayName } from '../../core/ident.js';
 import type { StreamSnapshot } from '../../core/status.js';
+import { colorsFor } from '../../log/colors.js';
 import type { CountResult } from '../../streamer/count-check.js';
 import type { SchemaReport } from '../../streamer/schema-service.js';
 
@@ -20,7 +20,7 @@ export function printInitSummary(outcome: InitOutcome, form: 'text' | 'json', ou
     output.write(`${JSON.stringify(document, null, 2)}\n`);
     return;
   }
-  const color = pc.createColors(output.isTTY);
+  const color = colorsFor(output);
   const width = Math.max(5, ...counts.map((count) => displayName(count).length));
   const lines = counts.map((count) => {
     const same = count.primary === count.secondary;
