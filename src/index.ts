@@ -3,3 +3,4 @@
  * dependencies. The router itself is the next part to come; what is here already are the errors that it shares.
  */
 export { ConfigurationError, type ErrorDetails, type ExitCode, RedundancyError } from './core/errors.js';
+export type { Route, RoutePhase, Side } from './core/route.js';

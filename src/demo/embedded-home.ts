@@ -82,8 +82,11 @@ async function initialise(home: Omit<Home, 'password'>): Promise<string> {
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600, flag: 'wx' });
   try {
     if (user !== undefined) await chown(passwordFile, user.uid, user.gid);
-    // The built-in locale sorts by code point, needs nothing of the system, and is the same everywhere.
-    const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+    // The built-in locale (from PostgreSQL 17 on) sorts by code point, needs nothing of the system, and is the same everywhere.
+    const { stdout } = await promisify(execFile)(binaries.initdb, ['--version'], { ...user, cwd: '/' });
+    const builtin =
+      Number(/(\d+)/.exec(stdout)?.[1]) >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : [];
+    const locale = ['--encoding=UTF8', '--locale=C', ...builtin];
     const access = ['--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
     await promisify(execFile)(
       binaries.initdb,

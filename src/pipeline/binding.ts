@@ -6,6 +6,16 @@ import type { Relation, Row } from '../core/change.js';
 /** Turns a source value's text into the text that the target's column takes (money, hstore). Null stays null. */
 export type ValueConverter = (text: string) => string;
 
+/** Columns that the WAL does not carry, because the primary generates them; see derive.ts. */
+export interface Derivation {
+  /** Columns that the expressions may use: index in the source row, present name and type on the primary. */
+  readonly inputs: readonly { readonly index: number; readonly name: string; readonly type: string }[];
+  /** Their values stand behind the relation's own columns in the row, in this order. */
+  readonly outputs: readonly { readonly name: string; readonly expression: string }[];
+  /** Type on the primary by column name. */
+  readonly types: ReadonlyMap<string, string>;
+}
+
 export interface Binding {
   readonly relation: Relation;
   readonly target: TargetTable;
@@ -16,6 +26,8 @@ export interface Binding {
   readonly key: readonly number[] | null;
   readonly keyNames: readonly string[];
   readonly converters: readonly (ValueConverter | null)[] | null;
+  /** Null where the WAL carries every column that is written. */
+  readonly derivation: Derivation | null;
 }
 
 /** Restates a source row as a row of the binding's columns. */
@@ -56,6 +68,7 @@ export interface BindingOptions {
   /** Target column name for a source column name, or null to leave the column out. */
   readonly rename: (column: string) => string | null;
   readonly converter: (column: TargetColumn, sourceColumn: string) => ValueConverter | null;
+  readonly derivation?: Derivation | null;
 }
 
 /** Columns of the relation that the target lacks are returned as `unknown`; the binding leaves them out. */
@@ -79,6 +92,14 @@ export function bind(
       converters.push(options.converter(targetColumn, column.name));
     }
   });
+  const derivation = options.derivation ?? null;
+  derivation?.outputs.forEach(({ name }, i) => {
+    const column = target.columns[target.byName.get(name) ?? -1];
+    if (!column) return;
+    sourceIndexes.push(relation.columns.length + i);
+    columns.push(column);
+    converters.push(options.converter(column, name));
+  });
   const keyNames = keyColumns(relation, target, options.rename);
   const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
   return {
@@ -90,6 +111,7 @@ export function bind(
       key: key?.includes(-1) ? null : key,
       keyNames: keyNames ?? [],
       converters: converters.some((converter) => converter !== null) ? converters : null,
+      derivation,
     },
     unknown,
   };

@@ -10,6 +10,7 @@ import type { Lsn } from '../core/lsn.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Applier } from './applier.js';
 import { relationsOf } from './assemble.js';
+import { type Deriver, deriveColumns } from './derive.js';
 import type { TransactionPart, WatermarkEntry } from './entries.js';
 import { type IdlePolicy, type Ledger, shouldStoreIdle } from './ledger.js';
 import type { BatchLimits, EntryQueue } from './queue.js';
@@ -29,6 +30,8 @@ export interface ApplyLoopOptions {
   readonly start: Checkpoint;
   /** Makes the secondary's table fit a relation that is new here; runs between target transactions. */
   readonly prepare: (relation: Relation) => Promise<void>;
+  /** Works out what the primary generates and the secondary stores. */
+  readonly derive: Deriver;
   readonly onWatermark: (entry: WatermarkEntry) => Promise<void>;
   /** Every committed transaction, in order, before it is applied. */
   readonly onCommit: (xid: number) => void;
@@ -74,12 +77,12 @@ export class ApplyLoop {
     }
   }
 
-  async #applyBatch(batch: readonly TransactionPart[]): Promise<void> {
+  async #applyBatch(received: readonly TransactionPart[]): Promise<void> {
     const { applier, ledger, onCommit } = this.#options;
-    const last = (batch.at(-1) as TransactionPart).commit;
+    const last = (received.at(-1) as TransactionPart).commit;
     if (!last) throw new RangeError('A batch ends with a commit.');
-    for (const part of batch) onCommit(part.xid);
-    await this.#prepare(batch);
+    for (const part of received) onCommit(part.xid);
+    const batch = await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
       await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
       this.#stored(last.endLsn);
@@ -93,15 +96,13 @@ export class ApplyLoop {
     const { applier, ledger, onCommit, largeTransactions } = this.#options;
     onCommit(first.xid);
     if (largeTransactions === 'chunked') return this.#applyChunked(first, signal);
-    await this.#prepare([first]);
     let last = first;
     await applier.applyLarge(
-      first,
+      await this.#preparePart(first),
       async () => {
         this.#settled([last]);
         last = await this.#nextPart(signal);
-        await this.#prepare([last]);
-        return last;
+        return this.#preparePart(last);
       },
       (part) => checkpointAt(part.commit?.endLsn ?? part.commitLsn, part.commitAtMs),
     );
@@ -120,8 +121,7 @@ export class ApplyLoop {
       const skipped = Math.min(skip, part.changes.length);
       skip -= skipped;
       done += part.changes.length;
-      const rest = skipped > 0 ? { ...part, changes: part.changes.slice(skipped) } : part;
-      await this.#prepare([rest]);
+      const rest = await this.#preparePart(skipped > 0 ? { ...part, changes: part.changes.slice(skipped) } : part);
       const checkpoint = part.commit
         ? checkpointAt(part.commit.endLsn, part.commitAtMs)
         : { lsn: ledger.durable, commitAtMs: null, partialLsn: part.commitLsn, partialChanges: done };
@@ -148,10 +148,10 @@ export class ApplyLoop {
 
   /**
    * Binds every relation version of the parts. Preparing a newer version makes the table another one, and the older
-   * versions of the same batch must then be bound anew: hence the loop.
+   * versions of the same batch must then be bound anew: hence the loop. Returns the parts as they are to be applied.
    */
-  async #prepare(parts: readonly TransactionPart[]): Promise<void> {
-    const { registry, prepare } = this.#options;
+  async #prepare(parts: readonly TransactionPart[]): Promise<readonly TransactionPart[]> {
+    const { derive, registry, prepare } = this.#options;
     const relations = new Set(parts.flatMap((part) => [...relationsOf(part.changes)]));
     for (
       let unbound = [...relations];
@@ -160,6 +160,11 @@ export class ApplyLoop {
     ) {
       for (const relation of unbound) if (!registry.isPrepared(relation)) await prepare(relation);
     }
+    return deriveColumns(parts, (relation) => registry.lookup(relation), derive);
+  }
+
+  async #preparePart(part: TransactionPart): Promise<TransactionPart> {
+    return (await this.#prepare([part]))[0] as TransactionPart;
   }
 
   async #idle(signal: AbortSignal): Promise<void> {

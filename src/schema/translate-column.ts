@@ -32,6 +32,7 @@ export function planColumn(context: TranslationContext, table: TableModel, colum
     identity: identity?.native ?? null,
     generation: 'none',
     expression: null,
+    fill: null,
     collation: planCollation(context, object, column),
     comment: capabilities.comments ? column.comment : null,
     olderRows: olderRows(column, mapped.convert),
@@ -159,7 +160,7 @@ export function planGenerated(
   }
   if (generation === 'plain') {
     deviate(context, object, 'generated-column', `becomes a plain column that the stream fills: ${reason}`);
-    return { ...plan, generation, nullable: true };
+    return { ...plan, generation, nullable: true, fill: expression };
   }
   for (const extension of extensionsOf(expression, catalog)) context.extensions.add(extension);
   const stored = kind === 'stored' || !(generation === 'native' && capabilities.virtualColumns);
@@ -168,7 +169,8 @@ export function planGenerated(
   return { ...plan, generation, expression: { sql, stored }, olderRows: { kind: 'computed' } };
 }
 
-function mentions(expression: string, column: string): boolean {
+/** May also be true of a column that is not used: its name is a part of something else. */
+export function mentions(expression: string, column: string): boolean {
   return expression.includes(column) || expression.includes(quoteIdent(column));
 }
 

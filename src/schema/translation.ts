@@ -92,6 +92,8 @@ export interface PlannedColumn {
   readonly identity: SequenceModel | null;
   readonly generation: Generation;
   readonly expression: { readonly sql: string; readonly stored: boolean } | null;
+  /** Of a `plain` column: the primary's own expression, for the stream to have it worked out there. */
+  readonly fill: string | null;
   /** Quoted, null for the type's own. */
   readonly collation: string | null;
   readonly comment: string | null;

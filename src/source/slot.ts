@@ -108,10 +108,29 @@ export async function ensurePublication(
     await client.query(
       `CREATE PUBLICATION ${quoteIdent(name)} FOR TABLE ${list(tables)} WITH (publish_via_partition_root = true)`,
     );
+    await publishGenerated(client, name);
     return [...tables];
   }
   const known = new Set(existing.map(tableKey));
   const missing = tables.filter((table) => !known.has(tableKey(table)));
   if (missing.length > 0) await client.query(`ALTER PUBLICATION ${quoteIdent(name)} ADD TABLE ${list(missing)}`);
+  await publishGenerated(client, name);
   return missing;
+}
+
+/**
+ * From PostgreSQL 18 on, a table under REPLICA IDENTITY FULL whose stored generated columns are not published refuses the
+ * application's UPDATE and DELETE. They are published where a table has some; before 18 there is no such choice.
+ */
+async function publishGenerated(client: ClientBase, name: string): Promise<void> {
+  const { rows } = await client.query<{ wanted: string }>(
+    `SELECT (current_setting('server_version_num')::int >= 180000 AND to_jsonb(p) ->> 'pubgencols' = 'n' AND EXISTS (
+       SELECT 1 FROM pg_publication_tables t
+       JOIN pg_attribute a ON a.attrelid = format('%I.%I', t.schemaname, t.tablename)::regclass AND a.attgenerated = 's'
+       WHERE t.pubname = p.pubname))::text AS wanted
+     FROM pg_publication p WHERE p.pubname = $1`,
+    [name],
+  );
+  if (rows[0]?.wanted === 'true' || rows[0]?.wanted === 't')
+    await client.query(`ALTER PUBLICATION ${quoteIdent(name)} SET (publish_generated_columns = stored)`);
 }

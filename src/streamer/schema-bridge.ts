@@ -24,6 +24,7 @@ import type { PlannedColumn, Translation } from '../schema/translation.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import { converterFor } from './converters.js';
+import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
@@ -102,7 +103,8 @@ export class SchemaBridge implements SchemaService {
   ): Promise<{ readonly reload: boolean; readonly pause: string | null }> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
-    if (!known || !sameColumns(known, relation)) {
+    const generated = (this.#planned.get(tableKey(entry)) ?? []).filter((column) => column.generation !== 'none');
+    if (!known || !sameColumns(known, relation, new Set(generated.map((column) => column.name)))) {
       const followed = await this.#follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
@@ -133,8 +135,9 @@ export class SchemaBridge implements SchemaService {
     await this.#rebuildIfOrdered(entry, catalog);
     if (!this.#known.has(tableKey(entry))) await this.#store(entry, model, []);
     await this.#readTarget(entry);
+    const filled = new Set(this.#filled(entry).map((column) => column.name));
     const written = model.columns.filter(
-      (column) => column.generated === null && entry.target?.byName.has(column.name),
+      (column) => (column.generated === null || filled.has(column.name)) && entry.target?.byName.has(column.name),
     );
     const relation: Relation = {
       oid: model.oid,
@@ -283,9 +286,11 @@ export class SchemaBridge implements SchemaService {
     if (!target) throw new RangeError(`${displayName(entry)} has no table on the secondary.`);
     const known = this.#known.get(tableKey(entry)) ?? [];
     const planned = this.#planned.get(tableKey(entry)) ?? [];
+    const rename = (name: string) =>
+      target.byName.has(name) ? name : (known.find((column) => column.formerly.includes(name))?.name ?? null);
     return bind(relation, target, {
-      rename: (name) =>
-        target.byName.has(name) ? name : (known.find((column) => column.formerly.includes(name))?.name ?? null),
+      rename,
+      derivation: derivationOf(relation, planned, this.#filled(entry), rename),
       converter: (column) => {
         const plan = planned.find((each) => each.name === column.name);
         const { typeName, sqlType } = column;
@@ -298,6 +303,13 @@ export class SchemaBridge implements SchemaService {
         return converterFor(plan?.convert ?? 'none', target);
       },
     });
+  }
+
+  /** Columns that are generated on the primary only, and are ordinary ones on the secondary as it is. */
+  #filled(entry: TableEntry): readonly PlannedColumn[] {
+    const { target } = entry;
+    const plain = (name: string) => target?.columns[target.byName.get(name) ?? -1]?.generated === false;
+    return (this.#planned.get(tableKey(entry)) ?? []).filter((column) => column.fill !== null && plain(column.name));
   }
 
   async #readTarget(entry: TableEntry): Promise<void> {
@@ -363,11 +375,12 @@ function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'
   });
 }
 
-/** The WAL's idea of the table is the one that the secondary was last made to fit. */
-function sameColumns(known: readonly KnownColumn[], relation: Relation): boolean {
+/** The WAL's idea of the table is the one that the secondary was last made to fit; generated columns are not followed. */
+function sameColumns(known: readonly KnownColumn[], relation: Relation, generated: ReadonlySet<string>): boolean {
+  const ordinary = relation.columns.filter((column) => !generated.has(column.name));
   return (
-    known.length === relation.columns.length &&
-    relation.columns.every((column) =>
+    known.length === ordinary.length &&
+    ordinary.every((column) =>
       known.some(
         (each) => each.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod,
       ),

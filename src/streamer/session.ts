@@ -15,6 +15,7 @@ import type { StreamCounters } from '../core/status.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { Applier } from '../pipeline/applier.js';
 import { Assembler } from '../pipeline/assemble.js';
+import type { Deriver } from '../pipeline/derive.js';
 import { DEFAULT_IDLE_POLICY, Ledger } from '../pipeline/ledger.js';
 import { EntryQueue } from '../pipeline/queue.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
@@ -52,6 +53,7 @@ export interface SessionDependencies {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly prepare: (relation: Relation) => Promise<void>;
+  readonly derive: Deriver;
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
   readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
@@ -207,6 +209,7 @@ export class StreamSession {
       counters: deps.counters,
       start: current,
       prepare: deps.prepare,
+      derive: deps.derive,
       onWatermark: (entry) => this.#board.arrived(entry),
       onCommit: (xid) => this.#board.commits.add(xid),
       confirm: (lsn) => this.#wire?.confirm(lsn),

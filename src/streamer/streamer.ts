@@ -22,6 +22,7 @@ import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
 import type { CountResult } from './count-check.js';
 import { zeroCounters } from './counters.js';
+import { derivedValues } from './derived-values.js';
 import { judgeEnd, STANDBY_POLL_MS } from './judge.js';
 import { type WatchParts, watchPrimary } from './primary-watch.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
@@ -236,6 +237,7 @@ export class Streamer implements StatusSource {
         log,
         signal,
         prepare: (relation) => this.#keeper.prepare(relation),
+        derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
         describe: (entry) => this.schema.describe(entry),
         refresh: (entry) => this.schema.refresh(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),

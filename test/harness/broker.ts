@@ -9,6 +9,8 @@ import { inject } from 'vitest';
 export interface SharedThings {
   /** Connection strings with the right to create databases. */
   primary: string;
+  /** The oldest version that is supported as a primary. */
+  oldestPrimary: string;
   secondary: string;
   cockroach: string;
   /** Folder of the compiled sources. */

@@ -28,6 +28,11 @@ export async function getPrimary(): Promise<SharedServer> {
   return sharedServer(await ask('primary'));
 }
 
+/** PostgreSQL 14, as shared. */
+async function getOldestPrimary(): Promise<SharedServer> {
+  return sharedServer(await ask('oldestPrimary'));
+}
+
 /** The PostgreSQL server or CockroachDB that holds the secondaries; as shared as the primary. */
 export async function getSecondary(dialect: SecondaryDialect = 'postgres'): Promise<SharedServer> {
   return sharedServer(await ask(dialect === 'cockroach' ? 'cockroach' : 'secondary'));
@@ -40,9 +45,13 @@ export async function getSecondary(dialect: SecondaryDialect = 'postgres'): Prom
 export async function createDatabasePair(
   prefix: string,
   dialect: SecondaryDialect = 'postgres',
+  version: 'newest' | 'oldest' = 'newest',
 ): Promise<DatabasePair> {
   const name = `${prefix}_${randomBytes(5).toString('hex')}`;
-  const [primary, secondary] = await Promise.all([getPrimary(), getSecondary(dialect)]);
+  const [primary, secondary] = await Promise.all([
+    version === 'newest' ? getPrimary() : getOldestPrimary(),
+    getSecondary(dialect),
+  ]);
   await Promise.all([createDatabase(primary, name), createDatabase(secondary, name)]);
   return {
     dialect,

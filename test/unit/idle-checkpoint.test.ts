@@ -33,6 +33,7 @@ async function storedAt(lsn: bigint): Promise<Checkpoint> {
     counters: zeroCounters(),
     start,
     prepare: async () => undefined,
+    derive: async () => [],
     onWatermark: async () => undefined,
     onCommit: () => undefined,
     confirm: () => undefined,

@@ -111,9 +111,15 @@ export class RunningStream implements AsyncDisposable {
   }
 }
 
+export interface PairOptions {
+  readonly dialect?: SecondaryDialect;
+  /** PostgreSQL 18 or 14. */
+  readonly primary?: 'newest' | 'oldest';
+}
+
 /** A pair of databases with `ddl` run on the primary, and a stream between them that has loaded everything. */
-export async function streamingPair(ddl: string, options: StreamOptions & { dialect?: SecondaryDialect } = {}) {
-  const pair = await createDatabasePair('stream', options.dialect ?? 'postgres');
+export async function streamingPair(ddl: string, options: StreamOptions & PairOptions = {}) {
+  const pair = await createDatabasePair('stream', options.dialect ?? 'postgres', options.primary ?? 'newest');
   await query(pair.primary.url, ddl);
   const stream = new RunningStream(pair, options);
   await stream.streaming();
