@@ -9,6 +9,8 @@ export interface Dialect {
   readonly name: DialectName;
   readonly table: TargetTraits;
   readonly statements: StatementTraits;
+  /** Rows that are new go in by COPY; where it does not pay, or is not to be pipelined, by the statement for upserts. */
+  readonly copyInserts: boolean;
   /** More rows or bytes in one statement do not pay, or are refused. */
   readonly maxStatementRows: number;
   readonly maxStatementBytes: number;
@@ -29,6 +31,7 @@ const postgres: Dialect = {
   name: 'postgres',
   table: { hiddenKey: 'ctid', jsonbArrays: true },
   statements: { overridingSystemValue: true, upsert: false },
+  copyInserts: true,
   maxStatementRows: 5000,
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
@@ -43,6 +46,7 @@ const cockroach: Dialect = {
   name: 'cockroach',
   table: { hiddenKey: 'rowid', jsonbArrays: false },
   statements: { overridingSystemValue: false, upsert: true },
+  copyInserts: false,
   maxStatementRows: 1000,
   // The server's limit is 16 MiB a message; the rest is room for names and protocol.
   maxStatementBytes: 12 << 20,

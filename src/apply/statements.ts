@@ -59,6 +59,11 @@ export function insertSql(table: TargetTable, columns: readonly TargetColumn[], 
   return `INSERT INTO ${quoteTable(table.schema, table.name)} (${names(columns)})${overriding} SELECT ${select} FROM ${rows}`;
 }
 
+/** Inserts rows that are known not to exist; the lines follow in COPY's text format. */
+export function copySql(table: TargetTable, columns: readonly TargetColumn[]): string {
+  return `COPY ${quoteTable(table.schema, table.name)} (${names(columns)}) FROM STDIN`;
+}
+
 /** Deletes rows by key. */
 export function deleteSql(table: TargetTable, key: readonly TargetColumn[]): string {
   return `DELETE FROM ${quoteTable(table.schema, table.name)} WHERE ${keyIn(key, 1)}`;
