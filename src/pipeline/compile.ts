@@ -63,11 +63,16 @@ function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying
 }
 
 function pushCopy(binding: Binding, rows: readonly Row[], out: Statement[]): void {
-  let copy = '';
-  for (const row of rows) {
-    for (let i = 0; i < row.length; i++) copy += (i > 0 ? '\t' : '') + copyText(row[i]);
-    copy += '\n';
-  }
+  const quoted = binding.columns.map((column) => column.encoding === 'quoted');
+  const cells = new Array<string>(quoted.length);
+  const lines = rows.map((row) => {
+    for (let i = 0; i < cells.length; i++) {
+      const value = row[i];
+      cells[i] = quoted[i] || typeof value !== 'string' ? copyText(value) : value;
+    }
+    return cells.join('\t');
+  });
+  const copy = `${lines.join('\n')}\n`;
   const text = copySql(binding.target, binding.columns);
   out.push({ text, values: [], copy, binding, rows: rows.length, mustMatch: null });
 }
