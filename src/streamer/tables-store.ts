@@ -14,6 +14,8 @@ export interface KnownColumn {
   readonly typmod: number;
   /** Names that it had before: replayed WAL may still use them. */
   readonly formerly: readonly string[];
+  /** Numbers of dropped columns of the same name, of which replayed WAL may still speak; absent: none. */
+  readonly replaces?: readonly number[];
 }
 
 export interface StoredTable extends TableName {

@@ -6,6 +6,9 @@ import { bothSides, streamingPair } from './support/stream.js';
 
 const DDL = `
 CREATE TABLE other (id int PRIMARY KEY, v text); INSERT INTO other VALUES (0, 'first');
+CREATE TABLE readded (id int PRIMARY KEY, x int, y text); INSERT INTO readded SELECT i, i, 'y' FROM generate_series(1, 5) i;
+CREATE TABLE retyped (id int PRIMARY KEY, x int, y text); INSERT INTO retyped SELECT i, i, 'y' FROM generate_series(1, 5) i;
+CREATE TABLE swapped (id int PRIMARY KEY, x text, y text); INSERT INTO swapped SELECT i, 'x', 'y' FROM generate_series(1, 5) i;
 `;
 
 describeDialects('hostile schema drift', (dialect) => {
@@ -40,5 +43,26 @@ describeDialects('hostile schema drift', (dialect) => {
       state: 'paused',
       reason: expect.stringMatching(/public\.moment does not exist on the primary/),
     });
+  });
+
+  it('G9 takes a column that was dropped and added again for another one', async () => {
+    await it_.primary(
+      `BEGIN; UPDATE readded SET x = 70 WHERE id = 1; ALTER TABLE readded DROP COLUMN x; ALTER TABLE readded ADD COLUMN x int DEFAULT 0; INSERT INTO readded VALUES (10, 'y', 7); COMMIT`,
+    );
+    await expectSame('readded');
+  });
+
+  it('G9 goes on where it was added again with another type', async () => {
+    await it_.primary(
+      `BEGIN; UPDATE retyped SET x = 70 WHERE id = 1; ALTER TABLE retyped DROP COLUMN x; ALTER TABLE retyped ADD COLUMN x text DEFAULT 'd'; INSERT INTO retyped VALUES (10, 'y', 'new'); COMMIT`,
+    );
+    await expectSame('retyped');
+  });
+
+  it('G9 follows two columns of one type that swap their names', async () => {
+    await it_.primary(
+      `BEGIN; UPDATE swapped SET x = 'was x' WHERE id = 1; ALTER TABLE swapped RENAME x TO z; ALTER TABLE swapped RENAME y TO x; ALTER TABLE swapped RENAME z TO y; UPDATE swapped SET x = 'is x' WHERE id = 2; COMMIT`,
+    );
+    await expectSame('swapped');
   });
 });
