@@ -23,7 +23,7 @@ export interface StoredTable extends TableName {
   readonly purge: boolean;
   readonly reason: string | null;
   readonly columns: readonly KnownColumn[] | null;
-  /** Fingerprint of its partitions' storage; null for an ordinary table, and before the first look. */
+  /** Fingerprint, of its partitions among others: see unannounced.ts; null before the first look. */
   readonly partitions: string | null;
   readonly rowsLoaded: number;
 }
