@@ -33,7 +33,7 @@ export function followColumns(
   const current = model.columns.filter((column) => column.generated === null);
   const key = { before: target.primaryKey, after: model.primaryKey?.columns ?? null };
   const all = classifyColumns(known, current, key);
-  const changes = all.filter((change) => !isDone(change, target));
+  const changes = pending(all, target);
   const planned = translation.schema.tables.find(
     (table) => table.schema === model.schema && table.name === model.name,
   ) as PlannedTable;
@@ -50,6 +50,14 @@ export function followColumns(
     pause: null,
     reload: consequences.includes('reload'),
   };
+}
+
+/** What is still to be done on the secondary, where a former attempt may have come part of the way. */
+function pending(all: readonly ColumnChange[], target: TargetTable): ColumnChange[] {
+  const left = all.filter((change) => !isDone(change, target));
+  const dropped = new Set(left.flatMap((change) => (change.kind === 'dropped' ? [change.name] : [])));
+  // A column that was dropped and added again: what is there now is the old one, and goes.
+  return all.filter((change) => left.includes(change) || (change.kind === 'added' && dropped.has(change.column.name)));
 }
 
 function isDone(change: ColumnChange, target: TargetTable): boolean {

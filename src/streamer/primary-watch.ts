@@ -1,4 +1,4 @@
-/** While a session runs: slot health, the publication's tables and partitions, looked at on the primary every few seconds. */
+/** While a session runs: slot health, the publication and what the WAL does not say of its tables, looked at on the primary every few seconds. */
 import type { Clock } from '../core/clock.js';
 import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
@@ -6,11 +6,11 @@ import { classify } from '../core/policy.js';
 import type { TableRegistry } from '../pipeline/registry.js';
 import { readPublication, readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import type { SourcePool } from '../source/sql-pool.js';
-import { changedPartitions } from './partitions.js';
 import type { StreamSession } from './session.js';
 import { missingFromPublication } from './setup.js';
 import type { TableKeeper } from './table-keeper.js';
 import type { TablesStore } from './tables-store.js';
+import { changedUnannounced } from './unannounced.js';
 
 export interface WatchParts {
   readonly source: SourcePool;
@@ -22,8 +22,8 @@ export interface WatchParts {
   readonly slot: string;
   readonly publication: string;
   readonly intervalMs: number;
-  /** Fingerprints of partitions, kept over sessions. */
-  readonly partitions: Map<string, string>;
+  /** Fingerprints of tables, kept over sessions. */
+  readonly fingerprints: Map<string, string>;
   readonly onSlot: (slot: SlotInfo | null) => void;
 }
 
@@ -50,7 +50,7 @@ export async function watchPrimary(parts: WatchParts, session: StreamSession, si
 }
 
 async function look(parts: WatchParts, session: StreamSession): Promise<void> {
-  const { keeper, log, onSlot, partitions, publication, registry, slot, source, store } = parts;
+  const { fingerprints, keeper, log, onSlot, publication, registry, slot, source, store } = parts;
   await source.use(async (client) => {
     onSlot(await readSlot(client, slot));
     session.ledger.sourceAt((await readSourceState(client)).currentLsn);
@@ -59,7 +59,7 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
     const unpublished = await missingFromPublication(client, publication, streamed);
     if (unpublished.length > 0) throw new PublicationChangedError(unpublished);
     const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
-    const watch = { store, log, publication, seen: partitions, isStreaming };
-    for (const table of await changedPartitions(client, watch)) await keeper.resync(table);
+    const watch = { store, log, publication, seen: fingerprints, isStreaming };
+    for (const table of await changedUnannounced(client, watch)) await keeper.resync(table);
   });
 }

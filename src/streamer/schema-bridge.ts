@@ -23,6 +23,7 @@ import { translate } from '../schema/translate.js';
 import type { PlannedColumn, Translation } from '../schema/translation.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import type { SourcePool } from '../source/sql-pool.js';
+import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
@@ -256,7 +257,8 @@ export class SchemaBridge implements SchemaService {
     for (let attempt = 0; ; attempt++) {
       await this.#readTarget(entry);
       const { binding, unknown } = this.#bindingOf(entry, relation);
-      const lacking = unknown.filter((name) => known.some((column) => column.name === name));
+      const present = matchColumns(namesOf(relation), known);
+      const lacking = unknown.filter((name) => present.get(name) != null);
       if (lacking.length === 0) {
         if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
         entry.bindings.set(relation, binding);
@@ -286,8 +288,11 @@ export class SchemaBridge implements SchemaService {
     if (!target) throw new RangeError(`${displayName(entry)} has no table on the secondary.`);
     const known = this.#known.get(tableKey(entry)) ?? [];
     const planned = this.#planned.get(tableKey(entry)) ?? [];
-    const rename = (name: string) =>
-      target.byName.has(name) ? name : (known.find((column) => column.formerly.includes(name))?.name ?? null);
+    const present = matchColumns(namesOf(relation), known);
+    const rename = (name: string) => {
+      const found = present.get(name);
+      return found === undefined && target.byName.has(name) ? name : (found ?? null);
+    };
     return bind(relation, target, {
       rename,
       derivation: derivationOf(relation, planned, this.#filled(entry), rename),
@@ -331,7 +336,10 @@ export class SchemaBridge implements SchemaService {
         const old = before.find((each) => each.attnum === column.attnum);
         const formerly = old && old.name !== column.name ? [...old.formerly, old.name] : (old?.formerly ?? []);
         const { attnum, name, nullable, type } = column;
-        return { attnum, name, nullable, type: type.display, typeOid: type.oid, typmod: type.typmod, formerly };
+        const dropped = old ? undefined : before.find((each) => each.name === name);
+        const replaces = dropped ? [...(dropped.replaces ?? []), dropped.attnum] : old?.replaces;
+        const stored = { attnum, name, nullable, type: type.display, typeOid: type.oid, typmod: type.typmod, formerly };
+        return replaces ? { ...stored, replaces } : stored;
       });
     this.#known.set(tableKey(table), columns);
     await this.#parts.store.setColumns(table, columns);
@@ -362,6 +370,10 @@ export class SchemaBridge implements SchemaService {
   }
 }
 
+function namesOf(relation: Relation): string[] {
+  return relation.columns.map((column) => column.name);
+}
+
 function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'): void {
   const wrong = [
     ...catalog.missing.map((table) => `${displayName(table)} does not exist on the primary`),
@@ -375,15 +387,19 @@ function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'
   });
 }
 
-/** The WAL's idea of the table is the one that the secondary was last made to fit; generated columns are not followed. */
+/**
+ * The WAL's idea of the table is the one that the secondary was last made to fit; generated columns are not followed.
+ * Both are in the order of the columns' numbers: a column that was dropped and added again, and two that have swapped
+ * their names, show by their place.
+ */
 function sameColumns(known: readonly KnownColumn[], relation: Relation, generated: ReadonlySet<string>): boolean {
   const ordinary = relation.columns.filter((column) => !generated.has(column.name));
+  const byNumber = [...known].sort((a, b) => a.attnum - b.attnum);
   return (
-    known.length === ordinary.length &&
-    ordinary.every((column) =>
-      known.some(
-        (each) => each.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod,
-      ),
-    )
+    byNumber.length === ordinary.length &&
+    ordinary.every((column, i) => {
+      const each = byNumber[i];
+      return each?.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod;
+    })
   );
 }

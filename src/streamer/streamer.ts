@@ -39,7 +39,7 @@ export interface StreamerOptions {
   readonly settings: Omit<SessionSettings, 'replication'>;
   readonly clock: Clock;
   readonly log: Log;
-  /** How often slot, publication and partitions are looked at on the primary; milliseconds, 15,000 by default. */
+  /** How often slot, publication and tables are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
   readonly schema: (parts: {
     source: SourcePool;
@@ -79,7 +79,7 @@ export class Streamer implements StatusSource {
   #ledger: Ledger | null = null;
   #slot: (SlotInfo & { readonly atMs: number }) | null = null;
   #report: SchemaReport | null = null;
-  readonly #partitions = new Map<string, string>();
+  readonly #fingerprints = new Map<string, string>();
 
   constructor(options: StreamerOptions) {
     this.#options = options;
@@ -316,7 +316,7 @@ export class Streamer implements StatusSource {
       slot: settings.slot,
       publication: settings.publication,
       intervalMs: watchIntervalMs,
-      partitions: this.#partitions,
+      fingerprints: this.#fingerprints,
       onSlot: (slot) => this.#noteSlot(slot),
     };
   }

@@ -1,6 +1,7 @@
 /** What becomes of a stream's tables: adopted, prepared for a new shape, ordered to be loaded again, paused. */
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
+import { ConfigurationError } from '../core/errors.js';
 import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
@@ -77,6 +78,7 @@ export class TableKeeper {
   async prepare(relation: Relation): Promise<void> {
     const { loadPending, registry, schema, store } = this.#parts;
     const entry = registry.get(relation) ?? (await this.#adopt(relation));
+    if (entry.state === 'paused') return;
     const { pause, reload } = await schema.prepare(entry, relation);
     if (pause !== null) await this.pause(entry, pause);
     if (reload && entry.state === 'streaming') {
@@ -97,8 +99,20 @@ export class TableKeeper {
   async #adopt(table: TableName): Promise<TableEntry> {
     const { log, registry, schema, store } = this.#parts;
     log.info({ table: displayName(table) }, `Table ${displayName(table)} was added to the publication`);
-    await schema.ensure([table]);
+    const unfit = await schema.ensure([table]).then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof ConfigurationError) return error;
+        throw error;
+      },
+    );
     await store.add(table);
-    return registry.add(table, 'pending');
+    // The watch of the primary and the first change in the stream may find it at the same time.
+    const known = registry.get(table);
+    if (known) return known;
+    const entry = registry.add(table, 'pending');
+    // Often a table that lived for a moment: it is gone, and its changes, which would come again and again, with it.
+    if (unfit !== null) await this.pause(entry, `it cannot be replicated: ${unfit.message}`);
+    return entry;
   }
 }

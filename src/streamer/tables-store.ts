@@ -14,6 +14,8 @@ export interface KnownColumn {
   readonly typmod: number;
   /** Names that it had before: replayed WAL may still use them. */
   readonly formerly: readonly string[];
+  /** Numbers of dropped columns of the same name, of which replayed WAL may still speak; absent: none. */
+  readonly replaces?: readonly number[];
 }
 
 export interface StoredTable extends TableName {
@@ -21,7 +23,7 @@ export interface StoredTable extends TableName {
   readonly purge: boolean;
   readonly reason: string | null;
   readonly columns: readonly KnownColumn[] | null;
-  /** Fingerprint of its partitions' storage; null for an ordinary table, and before the first look. */
+  /** Fingerprint, of its partitions among others: see unannounced.ts; null before the first look. */
   readonly partitions: string | null;
   readonly rowsLoaded: number;
 }

@@ -1,0 +1,104 @@
+/**
+ * What the WAL does not say of a table. It names tables and columns, and a name may have gone to another one: the table
+ * was dropped and created again, two tables swapped their names, the last column was dropped and added again. It says
+ * nothing of a new expression of a generated column. And of a partitioned table that is published through its root it
+ * does not say that a partition was emptied by TRUNCATE, dropped, detached, or attached with rows in it: each of these
+ * gives the table another set of storage files. (A rewrite by VACUUM FULL or CLUSTER does too, and costs a comparison
+ * that finds nothing.)
+ */
+import type { ClientBase } from 'pg';
+import { displayName, type TableName, tableKey } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { TablesStore } from './tables-store.js';
+
+const FINGERPRINTS_SQL = `
+SELECT n.nspname AS schema, c.relname AS name, concat_ws('|', c.oid, columns.shape, columns.numbers, columns.expressions,
+       (SELECT coalesce(string_agg(leaf.oid::text || ':' || leaf.relfilenode::text, ',' ORDER BY leaf.oid), '')
+        FROM pg_partition_tree(c.oid) t JOIN pg_class leaf ON leaf.oid = t.relid
+        WHERE t.isleaf AND c.relkind = 'p')) AS fingerprint
+FROM pg_publication_tables p
+JOIN pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+CROSS JOIN LATERAL (
+  SELECT md5(coalesce(string_agg(concat_ws(':', quote_ident(a.attname), a.atttypid, a.atttypmod), ',' ORDER BY a.attnum), '')) AS shape,
+         md5(coalesce(string_agg(a.attnum::text, ',' ORDER BY a.attnum), '')) AS numbers,
+         md5(coalesce(string_agg(pg_get_expr(d.adbin, d.adrelid), ',' ORDER BY a.attnum) FILTER (WHERE a.attgenerated <> ''), '')) AS expressions
+  FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+WHERE p.pubname = $1`;
+
+export interface Watch {
+  readonly store: TablesStore;
+  readonly log: Log;
+  readonly publication: string;
+  /** Fingerprints as last seen, by table; kept by the caller for as long as the process lives. */
+  readonly seen: Map<string, string>;
+  /** A table that is being loaded is looked at when it streams: the load may have passed what has changed. */
+  readonly isStreaming: (table: TableName) => boolean;
+}
+
+/** Returns the tables that have changed so since the last look, of this process or of a former one. */
+export async function changedUnannounced(client: ClientBase, watch: Watch): Promise<TableName[]> {
+  const { rows } = await client.query<TableName & { fingerprint: string }>(FINGERPRINTS_SQL, [watch.publication]);
+  const changed: TableName[] = [];
+  let stored: Map<string, string | null> | null = null;
+  for (const { schema, name, fingerprint } of rows) {
+    const table = { schema, name };
+    if (!watch.isStreaming(table)) continue;
+    const key = tableKey(table);
+    if (!watch.seen.has(key)) {
+      stored ??= new Map((await watch.store.list()).map((each) => [tableKey(each), each.partitions]));
+      const former = stored.get(key);
+      if (former) watch.seen.set(key, former);
+    }
+    const before = watch.seen.get(key);
+    if (before === fingerprint) continue;
+    watch.seen.set(key, fingerprint);
+    await watch.store.setPartitions(table, fingerprint);
+    const what = before === undefined ? null : await difference(client, parse(before), parse(fingerprint));
+    if (what === null) continue;
+    watch.log.warn(
+      { table: displayName(table), what },
+      `${displayName(table)}: ${what}, which the WAL does not carry: it is compared with the primary again`,
+    );
+    changed.push(table);
+  }
+  return changed;
+}
+
+interface Fingerprint {
+  readonly oid: string | undefined;
+  readonly shape: string | undefined;
+  readonly numbers: string | undefined;
+  readonly expressions: string | undefined;
+  readonly leaves: readonly string[];
+}
+
+function parse(text: string): Fingerprint {
+  const [oid, shape, numbers, expressions, leaves = ''] = text.split('|');
+  return { oid, shape, numbers, expressions, leaves: leaves.split(',').filter((leaf) => leaf !== '') };
+}
+
+/** For people; null where nothing has happened that the WAL would not tell by itself. */
+async function difference(client: ClientBase, before: Fingerprint, now: Fingerprint): Promise<string | null> {
+  if (before.oid !== now.oid) return 'it is another table of the same name';
+  // Columns that look another way are announced with the next change, and followed at that place in the stream.
+  const alike = before.shape === now.shape;
+  if (alike && before.numbers !== now.numbers) return 'a column is another one of the same name';
+  if (alike && before.expressions !== now.expressions) return 'a generated column has another expression';
+  if (!(await onlyAddedEmpty(client, before.leaves, now.leaves))) return 'partitions were emptied, removed or attached';
+  return null;
+}
+
+/** A new partition without rows is the everyday case: its rows come by the stream. */
+async function onlyAddedEmpty(client: ClientBase, before: readonly string[], now: readonly string[]): Promise<boolean> {
+  if (before.some((leaf) => !now.includes(leaf))) return false;
+  const added = now.filter((leaf) => !before.includes(leaf)).map((leaf) => leaf.split(':')[0] as string);
+  if (added.length === 0) return true;
+  // Rows that came since it was attached are in the stream as well; comparing the table once more does no harm.
+  const { rows } = await client.query<{ used: string }>(
+    'SELECT count(*)::text AS used FROM unnest($1::oid[]) AS o WHERE pg_relation_size(o) > 0',
+    [added],
+  );
+  return rows[0]?.used === '0';
+}
