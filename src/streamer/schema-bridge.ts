@@ -12,6 +12,7 @@ import type { Log } from '../core/log.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { bind } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
+import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
 import { readCatalog } from '../schema/catalog.js';
 import { diffTarget } from '../schema/diff.js';
@@ -168,6 +169,14 @@ export class SchemaBridge implements SchemaService {
       rowEstimate: model.rowEstimate,
       sizeBytes: model.sizeBytes,
     };
+  }
+
+  async compared(entry: TableEntry): Promise<ComparedTable> {
+    const load = await this.describe(entry);
+    const { dialect } = await this.#probe();
+    const catalog = await this.#catalog([entry]);
+    refuseMissing(catalog, [entry]);
+    return comparedTable(load, catalog.tables[0] as TableModel, this.#planned.get(tableKey(entry)) ?? [], dialect);
   }
 
   /**

@@ -17,6 +17,9 @@ import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import { TableRegistry } from '../pipeline/registry.js';
+import { Reconciler, type ReconcileSchedule } from '../reconcile/reconciler.js';
+import type { VerifyOrder } from '../reconcile/state.js';
+import { TargetReader } from '../reconcile/target-reader.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -40,6 +43,8 @@ export interface StreamerOptions {
   readonly log: Log;
   /** How often slot, publication and partitions are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
+  /** Sweeps and verifies of their own accord; none by default, but those that are ordered. */
+  readonly reconcile?: ReconcileSchedule;
   readonly schema: (parts: {
     source: SourcePool;
     link: TargetLink;
@@ -54,6 +59,8 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
+const RECONCILE_CONNECTIONS = 4;
 
 export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
@@ -64,6 +71,7 @@ export class Streamer implements StatusSource {
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
   readonly id = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly reconciler: Reconciler;
   readonly #options: StreamerOptions;
   readonly #keeper: TableKeeper;
   readonly #abort = new AbortController();
@@ -85,7 +93,7 @@ export class Streamer implements StatusSource {
     const { clock, primary, secondary } = options;
     this.source = new SourcePool(
       { application_name: 'db-redundancy', ...primary },
-      2 * options.settings.loadConcurrency + 2,
+      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
     );
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
@@ -108,6 +116,16 @@ export class Streamer implements StatusSource {
       clock,
       log: options.log,
       loadPending: () => this.#session?.loadPending(),
+      verifyOrders: (orders) => this.reconciler.setOrders(orders),
+    });
+    this.reconciler = new Reconciler({
+      stream: options.settings.stream,
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      schedule: options.reconcile ?? null,
+      connectReader: () => TargetReader.connect(secondary),
+      compared: (entry) => this.schema.compared(entry),
+      resync: (table) => this.#keeper.resync(table),
+      orderDone: (table, order) => this.store.verifyDone(table, order),
     });
   }
 
@@ -170,6 +188,7 @@ export class Streamer implements StatusSource {
       deadLetters: this.registry.deadLetters,
       dropped: session?.dropped ?? 0,
       counters: this.counters,
+      reconcile: this.reconciler.state,
       nowMs: clock.now(),
     });
   }
@@ -180,7 +199,13 @@ export class Streamer implements StatusSource {
 
   /** Orders a table (null: all) to be made equal to the primary again; a paused table is taken up by it. */
   async resync(table: TableName | null): Promise<void> {
-    await this.store.orderResync(table);
+    await this.store.orderResync(table, { goOn: true });
+    await this.#keeper.readOrders(true);
+  }
+
+  /** Orders a table (null: all) to be verified. The process that leads the stream does it; results are in the status. */
+  async orderVerify(table: TableName | null, order: VerifyOrder): Promise<void> {
+    await this.store.orderVerify(table, order);
     await this.#keeper.readOrders(true);
   }
 
@@ -265,7 +290,11 @@ export class Streamer implements StatusSource {
       const watching = watchPrimary(this.#watchParts(), session, AbortSignal.any([signal, over.signal]));
       // Whoever loses the race ends with the session; its rejection is nobody's.
       watching.catch(() => undefined);
-      await Promise.race([session.run(this.#epoch, current), watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
+      const running = session.run(this.#epoch, current);
+      this.reconciler.run(session, AbortSignal.any([signal, over.signal])).catch((error: unknown) => {
+        if (!over.signal.aborted && !signal.aborted) log.error({ err: error }, 'Reconciliation has stopped');
+      });
+      await Promise.race([running, watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
     } finally {
       over.abort(new Error('The stream session has ended'));
       this.#session = null;

@@ -1,0 +1,81 @@
+/**
+ * Keeps watch over what the stream might have missed, while this process leads it: a sweep every few minutes, a verify on
+ * its schedule or when somebody orders one. Two loops beside the stream, neither of which can end it. Results outlive the
+ * process in db_redundancy.reconcile.
+ */
+import type { Clock } from '../core/clock.js';
+import type { TableName } from '../core/ident.js';
+import type { Log } from '../core/log.js';
+import type { TargetLink } from '../meta/target-link.js';
+import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
+import type { Key } from '../snapshot/chunk-reader.js';
+import type { WatermarkBoard } from '../snapshot/watermarks.js';
+import type { SourcePool } from '../source/sql-pool.js';
+import type { ComparedTable } from './compared-table.js';
+import { ResultsStore } from './results-store.js';
+import { ReconcileState, type VerifyOrder } from './state.js';
+import { runSweeps } from './sweep-loop.js';
+import type { TargetReader } from './target-reader.js';
+import { VerifyLoop } from './verify-loop.js';
+
+export interface ReconcileSchedule {
+  readonly sweepIntervalMs: number;
+  /** 0: only when ordered. */
+  readonly verifyIntervalMs: number;
+  /** How far a sweep looks back beyond the last one; five minutes by default. */
+  readonly overlapMs?: number;
+}
+
+export interface ReconcilerParts {
+  readonly stream: string;
+  readonly registry: TableRegistry;
+  readonly source: SourcePool;
+  readonly link: TargetLink;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Null: only what is ordered. */
+  readonly schedule: ReconcileSchedule | null;
+  readonly connectReader: () => Promise<TargetReader>;
+  readonly compared: (entry: TableEntry) => Promise<ComparedTable>;
+  /** Orders a table to be loaded anew. */
+  readonly resync: (table: TableName) => Promise<void>;
+  /** The order was carried out. */
+  readonly orderDone: (table: TableName, order: VerifyOrder) => Promise<void>;
+}
+
+/** A stream that runs, as far as it is needed here. */
+export interface ReconcileSession {
+  readonly board: WatermarkBoard;
+  /** Resolves when rows may be read between watermarks: see untilSettled. */
+  readonly settled: Promise<void>;
+  /** Not further behind than a moment. */
+  caughtUp(): boolean;
+  /** Makes the secondary equal for these keys, through the watermark path. */
+  repair(entry: TableEntry, keys: readonly Key[]): Promise<void>;
+}
+
+export class Reconciler {
+  readonly state: ReconcileState;
+  readonly #parts: ReconcilerParts;
+  readonly #verifies: VerifyLoop;
+
+  constructor(parts: ReconcilerParts) {
+    this.#parts = parts;
+    this.state = new ReconcileState(new ResultsStore(parts.link, parts.stream));
+    this.#verifies = new VerifyLoop(parts, this.state);
+  }
+
+  /** The orders that stand, as they are stored. */
+  setOrders(orders: readonly (TableName & { readonly order: VerifyOrder })[]): void {
+    this.state.setOrders(orders);
+    if (orders.length > 0) this.#verifies.wake();
+  }
+
+  /** Runs until the session ends; rejects with the signal's reason. */
+  async run(session: ReconcileSession, signal: AbortSignal): Promise<void> {
+    const { schedule } = this.#parts;
+    await Promise.all([this.state.load(), session.settled]);
+    const sweeps = schedule ? runSweeps(this.#parts, this.state, session, schedule, signal) : null;
+    await Promise.all([this.#verifies.run(session, signal), sweeps]);
+  }
+}
