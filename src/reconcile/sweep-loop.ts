@@ -1,7 +1,7 @@
 /** The sweep on its schedule, for as long as a session lasts. What fails is logged and tried again. */
 import { secondaryIsActive } from './active.js';
 import { ConflictKeeper } from './conflict-keeper.js';
-import type { ReconcilerParts, ReconcileSchedule, ReconcileSession } from './reconciler.js';
+import type { ReconcilerParts, ReconcileSchedule, ReconcileSession } from './parts.js';
 import type { ReconcileState } from './state.js';
 import { sweepAll } from './sweep-run.js';
 
@@ -47,7 +47,9 @@ async function sweep(
   if (await secondaryIsActive(link, stream)) return true;
   const run = await sweepAll(
     {
-      ...{ board: session.board, clock, compared, link, log, signal, source },
+      ...{ board: session.board, clock, link, log, signal, source },
+      // Keys and a time: what was known of them a moment ago will do, and spares the primary its catalog.
+      compared: (entry) => compared(entry, false),
       results: state.results,
       repair: (entry, keys) => session.repair(entry, keys),
       conflicts: new ConflictKeeper(link, stream, clock.now),

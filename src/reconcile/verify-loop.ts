@@ -5,7 +5,7 @@ import { classify } from '../core/policy.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import { secondaryIsActive } from './active.js';
 import { Differences, isEqual, type VerifyOutcome } from './outcome.js';
-import type { ReconcilerParts, ReconcileSession } from './reconciler.js';
+import type { ReconcilerParts, ReconcileSession } from './parts.js';
 import type { ReconcileState, VerifyOrder } from './state.js';
 import { type VerifyParts, verifyTable } from './verify-table.js';
 

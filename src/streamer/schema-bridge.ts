@@ -59,6 +59,7 @@ export class SchemaBridge implements SchemaService {
   readonly #known = new Map<string, readonly KnownColumn[]>();
   readonly #planned = new Map<string, readonly PlannedColumn[]>();
   readonly #refreshed = new Map<string, number>();
+  readonly #compared = new Map<string, ComparedTable>();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
@@ -171,12 +172,18 @@ export class SchemaBridge implements SchemaService {
     };
   }
 
-  async compared(entry: TableEntry): Promise<ComparedTable> {
+  async compared(entry: TableEntry, fresh = true): Promise<ComparedTable> {
+    const cached = this.#compared.get(tableKey(entry));
+    const unchanged = entry.target === cached?.load.binding.target;
+    if (cached && unchanged && !fresh) return cached;
     const load = await this.describe(entry);
     const { dialect } = await this.#probe();
     const catalog = await this.#catalog([entry]);
     refuseMissing(catalog, [entry]);
-    return comparedTable(load, catalog.tables[0] as TableModel, this.#planned.get(tableKey(entry)) ?? [], dialect);
+    const planned = this.#planned.get(tableKey(entry)) ?? [];
+    const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
+    this.#compared.set(tableKey(entry), compared);
+    return compared;
   }
 
   /**

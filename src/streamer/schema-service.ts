@@ -31,6 +31,6 @@ export interface SchemaService {
   refresh(entry: TableEntry): Promise<boolean>;
   /** How a table is read on the primary and written on the secondary, for loads and repairs. */
   describe(entry: TableEntry): Promise<LoadTable>;
-  /** How a table is compared with the primary. */
-  compared(entry: TableEntry): Promise<ComparedTable>;
+  /** How a table is compared with the primary. Not `fresh`: as it was described last, unless the stream knows better. */
+  compared(entry: TableEntry, fresh?: boolean): Promise<ComparedTable>;
 }

@@ -14,10 +14,12 @@ import { ConfigurationError, FencedError, StreamHaltError } from '../core/errors
 import { quoteTable, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.js';
+import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import { TableRegistry } from '../pipeline/registry.js';
-import { Reconciler, type ReconcileSchedule } from '../reconcile/reconciler.js';
+import type { ReconcileSchedule } from '../reconcile/parts.js';
+import { Reconciler } from '../reconcile/reconciler.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 import { TargetReader } from '../reconcile/target-reader.js';
 import { untilVisible } from '../snapshot/visible.js';
@@ -123,7 +125,7 @@ export class Streamer implements StatusSource {
       ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
       schedule: options.reconcile ?? null,
       connectReader: () => TargetReader.connect(secondary),
-      compared: (entry) => this.schema.compared(entry),
+      compared: (entry, fresh) => this.schema.compared(entry, fresh),
       resync: (table) => this.#keeper.resync(table),
       orderDone: (table, order) => this.store.verifyDone(table, order),
     });
@@ -195,6 +197,12 @@ export class Streamer implements StatusSource {
 
   ready(): { ready: boolean; reason: string } {
     return judgeReadiness(this.snapshot(), this.#trouble);
+  }
+
+  /** The metadata on the secondary, for a command that leaves an order there before it runs. */
+  async prepare(): Promise<void> {
+    const { clock, log } = this.#options;
+    await this.link.with((session) => migrate(session.client, 'secondary', clock, log));
   }
 
   /** Orders a table (null: all) to be made equal to the primary again; a paused table is taken up by it. */

@@ -26,7 +26,8 @@ async function writeLoad(pair: DatabasePair, signal: AbortSignal): Promise<numbe
     for (; !signal.aborted; i++) {
       const id = ((i * 7919) % 2000) + 1;
       await client.query(`UPDATE plain SET n = n + 1, updated_at = now() WHERE id IN (${id}, ${2001 - id})`);
-      if (i % 2 === 0) await client.query(`UPDATE composite SET doc = doc || '{"w": ${i}}' WHERE no = ${(id % 1900) + 1}`);
+      if (i % 2 === 0)
+        await client.query(`UPDATE composite SET doc = doc || '{"w": ${i}}' WHERE no = ${(id % 1900) + 1}`);
       if (i % 3 === 0) await client.query(`UPDATE "Größe" SET "Wert" = ${i} WHERE "Schlüssel" = 'ß${(id % 250) + 20}'`);
       if (i % 5 === 0) await client.query(`DELETE FROM plain WHERE id = ${id}`);
       if (i % 5 === 1)
