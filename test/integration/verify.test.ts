@@ -7,6 +7,7 @@ import { counts, EQUAL, verify } from './support/reconcile.js';
 import { bothSides, RunningStream } from './support/stream.js';
 
 const LONG = process.env.DB_TEST_LONG === '1';
+const LARGE = LONG ? 1_000_000 : 40_000;
 
 const DDL = `
 CREATE TABLE plain (id int PRIMARY KEY, v text, n numeric, at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
@@ -134,4 +135,45 @@ describeDialects('verify', (dialect) => {
     const { primary, secondary } = await bothSides(pair, 'bag');
     expect(secondary).toEqual(primary);
   });
+
+  it(`names 60 planted differences in a table of ${LARGE} rows while it is written, and mends them`, async () => {
+    await using pair = await createDatabasePair('large', dialect);
+    await query(
+      pair.primary.url,
+      `CREATE TABLE big (tenant int, id bigint, v text, n numeric, at timestamptz, PRIMARY KEY (tenant, id));
+       INSERT INTO big SELECT i % 10, i, 'v' || i, i / 7.0, '2026-01-01'::timestamptz + i * interval '1 ms' FROM generate_series(1, ${LARGE}) i; ANALYZE big`,
+    );
+    await using stream = await new RunningStream(pair).streaming(600_000);
+    const step = Math.floor(LARGE / 21);
+    const ids = Array.from({ length: 20 }, (_, i) => (i + 1) * step);
+    const list = ids.join(', ');
+    await query(pair.secondary.url, `DELETE FROM big WHERE id IN (${list})`);
+    await query(
+      pair.secondary.url,
+      `INSERT INTO big SELECT 99, i, 'extra', 0, NULL FROM unnest(ARRAY[${list}]) AS u(i)`,
+    );
+    await query(pair.secondary.url, `UPDATE big SET v = 'planted' WHERE id IN (${ids.map((id) => id + 1).join(', ')})`);
+    const stop = new AbortController();
+    const writing = withClient(pair.primary.url, async (client) => {
+      for (let i = 0; !stop.signal.aborted; i++)
+        await client.query(`UPDATE big SET n = n + 1 WHERE tenant = 3 AND id = ${10 * (i % (LARGE / 50)) + 3}`);
+    });
+    try {
+      const writable = new Set(ids.filter((id) => (id + 1) % 10 === 3).map((id) => id + 1));
+      const changed = ids.map((id) => id + 1).filter((id) => !writable.has(id));
+      const key = (id: number) => `${id % 10}/${id}`;
+      const found = (await verify(stream, { timeoutMs: 600_000 })).get('big');
+      expect(sorted(found?.keys.missing ?? [])).toEqual(ids.map(key).sort());
+      expect(sorted(found?.keys.extra ?? [])).toEqual(ids.map((id) => `99/${id}`).sort());
+      const different = (found?.keys.different ?? []).filter(([, id]) => !writable.has(Number(id)));
+      expect(sorted(different)).toEqual(changed.map(key).sort());
+      expect(found?.unsettled).toBe(0);
+      const mended = (await verify(stream, { repair: true, timeoutMs: 600_000 })).get('big');
+      expect(mended?.repaired).toBeGreaterThanOrEqual(40 + changed.length);
+      expect(counts((await verify(stream, { timeoutMs: 600_000 })).get('big') as never)).toEqual(EQUAL);
+    } finally {
+      stop.abort();
+      await writing;
+    }
+  }, 1_200_000);
 });
