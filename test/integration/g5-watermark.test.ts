@@ -122,7 +122,7 @@ async function play(dialect: SecondaryDialect, scenes: readonly Scene[], waterma
     else if (each.how === 'verify') await verify(stream, { repair: true });
     else {
       await streamer.resync({ schema: entry.schema, name: entry.name });
-      await waitFor(() => entry.state === 'streaming', { what: 'the table streams again' });
+      await waitFor(() => entry.state === 'streaming' || entry.state === 'paused', { what: 'the table streams again' });
     }
     await beside;
     await stream.caughtUp();
