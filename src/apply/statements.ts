@@ -106,6 +106,25 @@ export function selectSql(table: TargetTable, key: readonly TargetColumn[], colu
 }
 
 /**
+ * The same for expressions over the table's alias `r`. Parameters: ids, then the key columns.
+ */
+export function selectExpressionsSql(
+  table: TargetTable,
+  key: readonly TargetColumn[],
+  expressions: readonly string[],
+): string {
+  const parameters = key.map((column, i) => `$${i + 2}::${column.arrayType}[]`).join(', ');
+  const fields = key.map((_, i) => `c${i}`).join(', ');
+  const keys = key.map((column, i) => `${cast(column, `u.c${i}`)} AS k${i}`).join(', ');
+  const match = key.map((column, i) => `r.${quoteIdent(column.name)} = s.k${i}`).join(' AND ');
+  const values = expressions.map((expression, i) => `, ${expression} AS v${i}`).join('');
+  return (
+    `SELECT s.i AS id${values} FROM (SELECT u.i, ${keys} FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s ` +
+    `JOIN ${quoteTable(table.schema, table.name)} AS r ON ${match}`
+  );
+}
+
+/**
  * Deletes rows that hold one of the given unique values and none of the given keys. Parameters: unique columns, then key
  * columns. `unique` may be the key itself.
  */

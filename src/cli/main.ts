@@ -9,6 +9,7 @@ import { initSecondary } from './commands/init-secondary.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
 import { orderSync } from './commands/sync.js';
+import { orderVerify, type VerifyOptions } from './commands/verify.js';
 import { npmOptions } from './npm-options.js';
 import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
 
@@ -60,11 +61,21 @@ program
 
 program
   .command('sync')
-  .description('make tables equal to the primary again; brings a paused table back')
+  .description('make tables equal to the primary again; brings a paused table back; goes on where it was interrupted')
   .option('--table <name>', 'one table (schema.table)')
   .option('--full', 'every table')
   .action((options: { table?: string; full?: boolean }, command: Command) =>
     orderSync(runtime(command), options, process.stdout, stop.signal),
+  );
+
+program
+  .command('verify')
+  .description('compare all rows of both sides; exit code 1 when they differ')
+  .option('--table <name>', 'one table (schema.table)')
+  .option('--repair', 'make the rows equal that differ')
+  .option('--json', 'for programs, with the keys that differ')
+  .action((options: VerifyOptions, command: Command) =>
+    orderVerify(runtime(command), options, process.stdout, stop.signal),
   );
 
 program

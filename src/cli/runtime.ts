@@ -37,7 +37,8 @@ export function createRuntime(
 
 const LOAD_CONCURRENCY = 3;
 
-export function createStreamer({ config, logger }: Runtime): Streamer {
+/** @param scheduled sweeps and verifies of its own accord: for a process that stays */
+export function createStreamer({ config, logger }: Runtime, { scheduled = false } = {}): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
   const { name, slot, publication } = config.stream;
@@ -56,6 +57,9 @@ export function createStreamer({ config, logger }: Runtime): Streamer {
     },
     clock: systemClock,
     log: logger,
+    ...(scheduled
+      ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
+      : {}),
     schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
   });
 }

@@ -12,6 +12,7 @@ import type { Log } from '../core/log.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { bind } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
+import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
 import { readCatalog } from '../schema/catalog.js';
 import { diffTarget } from '../schema/diff.js';
@@ -60,6 +61,7 @@ export class SchemaBridge implements SchemaService {
   readonly #known = new Map<string, readonly KnownColumn[]>();
   readonly #planned = new Map<string, readonly PlannedColumn[]>();
   readonly #refreshed = new Map<string, number>();
+  readonly #compared = new Map<string, ComparedTable>();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
@@ -172,6 +174,20 @@ export class SchemaBridge implements SchemaService {
       rowEstimate: model.rowEstimate,
       sizeBytes: model.sizeBytes,
     };
+  }
+
+  async compared(entry: TableEntry, fresh = true): Promise<ComparedTable> {
+    const cached = this.#compared.get(tableKey(entry));
+    const unchanged = entry.target === cached?.load.binding.target;
+    if (cached && unchanged && !fresh) return cached;
+    const load = await this.describe(entry);
+    const { dialect } = await this.#probe();
+    const catalog = await this.#catalog([entry]);
+    refuseMissing(catalog, [entry]);
+    const planned = this.#planned.get(tableKey(entry)) ?? [];
+    const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
+    this.#compared.set(tableKey(entry), compared);
+    return compared;
   }
 
   /**

@@ -14,9 +14,14 @@ import { ConfigurationError, FencedError, StreamHaltError } from '../core/errors
 import { quoteTable, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.js';
+import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import { TableRegistry } from '../pipeline/registry.js';
+import type { ReconcileSchedule } from '../reconcile/parts.js';
+import { Reconciler } from '../reconcile/reconciler.js';
+import type { VerifyOrder } from '../reconcile/state.js';
+import { TargetReader } from '../reconcile/target-reader.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -41,6 +46,8 @@ export interface StreamerOptions {
   readonly log: Log;
   /** How often slot, publication and tables are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
+  /** Sweeps and verifies of their own accord; none by default, but those that are ordered. */
+  readonly reconcile?: ReconcileSchedule;
   readonly schema: (parts: {
     source: SourcePool;
     link: TargetLink;
@@ -55,6 +62,8 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
+const RECONCILE_CONNECTIONS = 4;
 
 export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
@@ -65,6 +74,7 @@ export class Streamer implements StatusSource {
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
   readonly id = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly reconciler: Reconciler;
   readonly #options: StreamerOptions;
   readonly #keeper: TableKeeper;
   readonly #abort = new AbortController();
@@ -86,7 +96,7 @@ export class Streamer implements StatusSource {
     const { clock, primary, secondary } = options;
     this.source = new SourcePool(
       { application_name: 'db-redundancy', ...primary },
-      2 * options.settings.loadConcurrency + 2,
+      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
     );
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
@@ -109,6 +119,16 @@ export class Streamer implements StatusSource {
       clock,
       log: options.log,
       loadPending: () => this.#session?.loadPending(),
+      verifyOrders: (orders) => this.reconciler.setOrders(orders),
+    });
+    this.reconciler = new Reconciler({
+      stream: options.settings.stream,
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      schedule: options.reconcile ?? null,
+      connectReader: () => TargetReader.connect(secondary),
+      compared: (entry, fresh) => this.schema.compared(entry, fresh),
+      resync: (table) => this.#keeper.resync(table),
+      orderDone: (table, order) => this.store.verifyDone(table, order),
     });
   }
 
@@ -171,6 +191,7 @@ export class Streamer implements StatusSource {
       deadLetters: this.registry.deadLetters,
       dropped: session?.dropped ?? 0,
       counters: this.counters,
+      reconcile: this.reconciler.state,
       nowMs: clock.now(),
     });
   }
@@ -179,9 +200,21 @@ export class Streamer implements StatusSource {
     return judgeReadiness(this.snapshot(), this.#trouble);
   }
 
+  /** The metadata on the secondary, for a command that leaves an order there before it runs. */
+  async prepare(): Promise<void> {
+    const { clock, log } = this.#options;
+    await this.link.with((session) => migrate(session.client, 'secondary', clock, log));
+  }
+
   /** Orders a table (null: all) to be made equal to the primary again; a paused table is taken up by it. */
   async resync(table: TableName | null): Promise<void> {
-    await this.store.orderResync(table);
+    await this.store.orderResync(table, { goOn: true });
+    await this.#keeper.readOrders(true);
+  }
+
+  /** Orders a table (null: all) to be verified. The process that leads the stream does it; results are in the status. */
+  async orderVerify(table: TableName | null, order: VerifyOrder): Promise<void> {
+    await this.store.orderVerify(table, order);
     await this.#keeper.readOrders(true);
   }
 
@@ -267,7 +300,11 @@ export class Streamer implements StatusSource {
       const watching = watchPrimary(this.#watchParts(), session, AbortSignal.any([signal, over.signal]));
       // Whoever loses the race ends with the session; its rejection is nobody's.
       watching.catch(() => undefined);
-      await Promise.race([session.run(this.#epoch, current), watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
+      const running = session.run(this.#epoch, current);
+      this.reconciler.run(session, AbortSignal.any([signal, over.signal])).catch((error: unknown) => {
+        if (!over.signal.aborted && !signal.aborted) log.error({ err: error }, 'Reconciliation has stopped');
+      });
+      await Promise.race([running, watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
     } finally {
       over.abort(new Error('The stream session has ended'));
       this.#session = null;

@@ -2,6 +2,7 @@
 import { readCheckpoint } from '../../apply/checkpoint.js';
 import { RedundancyError } from '../../core/errors.js';
 import { formatLsn } from '../../core/lsn.js';
+import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 
 export async function status(
@@ -9,9 +10,7 @@ export async function status(
   options: { readonly json?: boolean },
   output: NodeJS.WriteStream,
 ): Promise<void> {
-  const { http } = runtime.config;
-  const base =
-    runtime.config.controllerUrl ?? `http://${http.host === '0.0.0.0' ? '127.0.0.1' : http.host}:${http.port}`;
+  const base = baseUrl(runtime.config);
   const live = await fetch(new URL('/api/system/replication-lag', base), { signal: AbortSignal.timeout(3000) })
     .then(async (response) => (await response.json()) as Record<string, unknown>)
     .catch(() => null);

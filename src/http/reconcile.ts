@@ -1,0 +1,99 @@
+/** `POST /api/system/sync` and `/verify`: orders. They are answered at once; what came of them is in the tables' status. */
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'hono';
+import { displayName, type TableName } from '../core/ident.js';
+import type { StatusSource } from '../core/status.js';
+import { readJsonObject } from './body.js';
+import { HttpError } from './errors.js';
+import type { RouteModule } from './routes.js';
+
+/** What the routes need of the stream. */
+export interface ReconcileControl {
+  tables(): Promise<readonly TableName[]>;
+  secondaryIsActive(): Promise<boolean>;
+  /** Null: every table. */
+  orderSync(table: TableName | null): Promise<void>;
+  orderVerify(table: TableName | null, order: { readonly id: string; readonly repair: boolean }): Promise<void>;
+}
+
+const PATIENCE_MS = 10_000;
+
+export function reconcileRoutes(control: ReconcileControl): RouteModule {
+  return (app, { control: authorized }) => {
+    app.post('/api/system/sync', authorized, async (context) => {
+      const { table, full } = await fields(context, { table: 'string', full: 'boolean' });
+      if (table === undefined && full !== true)
+        throw new HttpError(400, 'table-missing', 'Either "table" or "full": true is needed.');
+      return inTime(async () => {
+        const { chosen, names } = await choose(control, table);
+        await control.orderSync(chosen);
+        return context.json({ ordered: names }, 202);
+      });
+    });
+    app.post('/api/system/verify', authorized, async (context) => {
+      const { table, repair } = await fields(context, { table: 'string', repair: 'boolean' });
+      return inTime(async () => {
+        const { chosen, names } = await choose(control, table);
+        const id = randomUUID();
+        await control.orderVerify(chosen, { id, repair: repair === true });
+        return context.json({ id, ordered: names }, 202);
+      });
+    });
+  };
+}
+
+/** Per-table state, with what the last sweep and verify found. */
+export function tablesRoutes(status: Pick<StatusSource, 'snapshot'>): RouteModule {
+  return (app) => {
+    app.get('/api/system/tables', (context) => {
+      const { lastSync = null, tables } = status.snapshot();
+      return context.json({ lastSync, tables });
+    });
+  };
+}
+
+async function choose(
+  control: ReconcileControl,
+  text: unknown,
+): Promise<{ chosen: TableName | null; names: string[] }> {
+  const tables = await control.tables();
+  const chosen =
+    text === undefined
+      ? null
+      : tables.find((table) => displayName(table) === text || (table.schema === 'public' && table.name === text));
+  if (chosen === undefined) throw new HttpError(404, 'unknown-table', 'The stream has no such table.');
+  if (await control.secondaryIsActive())
+    throw new HttpError(409, 'secondary-active', 'The secondary is the active database: it is not to be changed.');
+  return { chosen, names: (chosen ? [chosen] : tables).map(displayName) };
+}
+
+/** The body's fields; 400 for one of another type, and for one that is not known: a typing error must not widen an order. */
+async function fields<K extends string>(
+  context: Context,
+  types: Readonly<Record<K, 'string' | 'boolean'>>,
+): Promise<Partial<Record<K, unknown>>> {
+  const body = await readJsonObject(context);
+  for (const [name, value] of Object.entries(body)) {
+    const type = Object.hasOwn(types, name) ? types[name as K] : undefined;
+    if (type === undefined)
+      throw new HttpError(400, 'unknown-field', `Known fields: ${Object.keys(types).join(', ')}.`);
+    if (typeof value !== type) throw new HttpError(400, 'malformed-field', `"${name}" must be a ${type}.`);
+  }
+  return body as Partial<Record<K, unknown>>;
+}
+
+/** The secondary's connection waits for it to come back; a caller does not. */
+async function inTime(work: () => Promise<Response>): Promise<Response> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new HttpError(503, 'secondary-away', 'The secondary does not answer.')),
+      PATIENCE_MS,
+    );
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
