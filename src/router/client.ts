@@ -219,6 +219,9 @@ export class RoutedClient extends BaseClient {
   /** 40001 or 40003, by the status that the server reported last; the raw error where nothing was under way. */
   #verdict(sent: readonly QueuedQuery[], cause: Error): Error {
     const status = this._txStatus;
+    if (!this.pipeline && sent[0] instanceof Query && writeFailed(cause)) {
+      return this.inTransaction ? new TransactionLostError(this.side, cause) : new NotSentError(this.side, cause);
+    }
     const unknown = sent.some((query) => mayHaveCommitted(status, this.#textOf(query)));
     if (unknown) return new OutcomeUnknownError(this.side, cause);
     if (sent.length > 0 || this.inTransaction) return new TransactionLostError(this.side, cause);
@@ -265,6 +268,15 @@ export class RoutedClient extends BaseClient {
 }
 
 const isFunction = (value: unknown): value is Callback => typeof value === 'function';
+
+/**
+ * The system refused the bytes: a plain query is one write, so the server has at most a part of it, and a part is not
+ * run. (An error of reading says nothing of the kind.)
+ */
+function writeFailed(cause: Error): boolean {
+  const { syscall, code } = cause as NodeJS.ErrnoException;
+  return syscall === 'write' && (code === 'EPIPE' || code === 'ECONNRESET');
+}
 
 function rolledBack(): QueryResult {
   const result = new Result('', { getTypeParser: () => (text: unknown) => text } as never) as unknown as QueryResult & {

@@ -211,19 +211,25 @@ export class RouterPool extends BasePool implements RoutedPool {
     });
   }
 
-  /** Certainly not run, and still whole: a cursor or a stream has been handed on already. */
+  /** A cursor or a stream has been handed on already, and is not whole any more. */
   #isRepeatable(text: unknown, error: Error): boolean {
-    if (!this.router.follows || typeof (text as { submit?: unknown } | null)?.submit === 'function') return false;
-    return error instanceof NotSentError || NOT_RUN.has((error as { code?: string }).code ?? '');
+    if (typeof (text as { submit?: unknown } | null)?.submit === 'function') return false;
+    return (
+      error instanceof NotSentError || (this.router.follows && NOT_RUN.has((error as { code?: string }).code ?? ''))
+    );
   }
 
-  /** Calls back without an error when the route is another one than at `epoch`, now or after asking for it. */
+  /**
+   * Calls back without an error where it is worth trying again: at once when nothing was sent (the connection was of no
+   * use any more), else when the route is another one than at `epoch`, now or after asking for it.
+   */
   #afterNews(epoch: number, error: Error, decide: (error?: Error) => void): void {
     const again = () => {
       this.router.counters.silentRetries += 1;
       decide();
     };
-    if (this.router.epoch > epoch || !this.router.open) again();
+    if (error instanceof NotSentError) again();
+    else if (this.router.epoch > epoch || !this.router.open) again();
     else void this.router.refresh().then(() => (this.router.epoch > epoch ? again() : decide(error)));
   }
 
