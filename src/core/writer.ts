@@ -1,0 +1,9 @@
+/**
+ * What our own sessions say, so that a fence lets them through: a fenced database refuses writes by a trigger that asks
+ * for the first setting, and by a default of read-only transactions. Custom settings need no declaration on PostgreSQL.
+ */
+export const WRITER_SETTING = 'db_redundancy.writer';
+export const WRITER_SQL = `SET ${WRITER_SETTING} = 'on'; SET default_transaction_read_only = off`;
+
+/** Sessions whose application_name begins so are ours: a fence does not end them. */
+export const OWN_APPLICATION = 'db-redundancy';
