@@ -72,6 +72,7 @@ export function createController(options: ControllerOptions): BuiltController {
     primary: open('primary', 'controller'),
     secondary: open('secondary', 'controller'),
     background: open('secondary', 'promotion'),
+    aside: open('secondary', 'fence'),
   };
   const { primary, secondary } = databases;
   const { host, port, database } = options.secondary;
@@ -100,7 +101,7 @@ export function createController(options: ControllerOptions): BuiltController {
     secondary,
     fences: {
       primary: new PostgresFence(fenceParts(primary), { refuseLogins: true }),
-      secondary: dialectFence(secondary, fenceParts(secondary), deadlineMs),
+      secondary: dialectFence(secondary, fenceParts(secondary), databases.aside, deadlineMs),
     },
     recovery,
     promotion,
@@ -187,12 +188,13 @@ async function raise(config: ClientConfig, tables: readonly TableName[]): Promis
 }
 
 /** Which of the two it is shows at the first connection. */
-function dialectFence(database: Database, parts: FenceParts, deadlineMs: number): Fence {
+function dialectFence(database: Database, parts: FenceParts, aside: Database, deadlineMs: number): Fence {
   let known: Fence | null = null;
   const fence = async (): Promise<Fence> => {
     if (known) return known;
     const dialect = await database.use(deadlineMs, async (session) => session.dialect);
-    known = dialect === 'cockroach' ? new CockroachFence(parts) : new PostgresFence(parts, { refuseLogins: false });
+    known =
+      dialect === 'cockroach' ? new CockroachFence(parts, aside) : new PostgresFence(parts, { refuseLogins: false });
     return known;
   };
   return {

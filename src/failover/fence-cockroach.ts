@@ -3,12 +3,11 @@
  * be kept out: the application needs a role of its own, which `db:doctor` checks. Rights to write are revoked and
  * sessions cancelled, which rolls open transactions back. Roles may still log in: routers read the control row.
  */
-import { displayName, quoteIdent, quoteTable, type TableName } from '../core/ident.js';
+import { displayName, quoteIdent, quoteLiteral, quoteTable, type TableName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
 import { OWN_APPLICATION } from '../core/writer.js';
-import type { Session, TextRow } from './database.js';
+import type { Database, Session, TextRow } from './database.js';
 import {
-  applyMeasure,
   type Fence,
   FenceError,
   type FenceParts,
@@ -19,54 +18,99 @@ import {
   markClosed,
   readClosed,
   readMeasures,
+  recordMeasure,
 } from './fence.js';
 
 const WRITES = ['INSERT', 'UPDATE', 'DELETE'] as const;
 const PAUSE_MS = 50;
+const ATTEMPTS = 10;
 /** Admins by definition, whom nothing can be revoked from. */
 const ADMINS = new Set(['root', 'admin', 'node']);
 
 export class CockroachFence implements Fence {
   readonly #parts: FenceParts;
+  readonly #aside: Database;
 
-  constructor(parts: FenceParts) {
+  /** @param aside a second connection: a REVOKE waits for open transactions, which are cancelled meanwhile */
+  constructor(parts: FenceParts, aside: Database) {
     this.#parts = parts;
+    this.#aside = aside;
   }
 
   async close(tables: readonly TableName[], signal: AbortSignal): Promise<FenceReport> {
-    const { clock, database, deadlineMs, stream } = this.#parts;
-    const grants = await database.use(deadlineMs * 4, async (session) => {
-      const found = await readGrants(session, tables);
-      await markClosed(session, stream);
-      // Each is recorded before it is made: undoing one that was not made grants what is there already.
-      for (const measure of found.measures) await applyMeasure(session, stream, measure);
-      return found;
-    });
+    const { clock, database, deadlineMs } = this.#parts;
+    const grants = await database.use(deadlineMs, (session) => readGrants(session, tables));
     const writers = new Set([...grants.roles, ...(await this.#formerWriters())]);
+    let revoked = false;
+    const revoking = this.#revoke(grants.measures).finally(() => {
+      revoked = true;
+    });
+    revoking.catch(() => undefined);
     let ended = 0;
     for (let quiet = false; !quiet; ) {
       if (signal.aborted) throw new FenceError(database.side, 'sessions of the application go on', signal.reason);
-      const cancelled = await this.#cancel(writers, grants.admin);
+      // In this order: who came after the last look, and before the rights were gone, is seen by the next.
+      const last = revoked;
+      const cancelled = await this.#cancel(writers);
       ended += cancelled;
-      quiet = cancelled === 0;
+      quiet = last && cancelled === 0;
       if (!quiet) await clock.sleep(PAUSE_MS);
     }
+    await revoking;
     return { roles: [...writers], ended, gaps: grants.gaps };
   }
 
   async open(): Promise<void> {
     const { database, deadlineMs, log, stream } = this.#parts;
-    await database.use(deadlineMs * 4, async (session) => {
-      for (const { no, what, undo } of await readMeasures(session, stream)) {
-        try {
-          if (undo !== '') await session.run(undo);
-        } catch (error) {
-          if (!GONE.has(sqlstateOf(error) ?? '')) throw error;
-          log.warn({ what, err: error }, 'Part of the fence was not undone: its object is gone');
-        }
+    const measures = await database.use(deadlineMs, (session) => readMeasures(session, stream));
+    if (measures.length === 0) return;
+    try {
+      await this.#inTransaction(async (session) => {
+        for (const { undo } of measures) if (undo !== '') await session.run(undo);
+        await session.run('DELETE FROM db_redundancy.fence WHERE stream = $1', [stream]);
+      });
+    } catch (error) {
+      if (!GONE.has(sqlstateOf(error) ?? '')) throw error;
+      for (const measure of measures)
+        await this.#undoOne(measure).catch((gone: unknown) => {
+          if (!GONE.has(sqlstateOf(gone) ?? '')) throw gone;
+          log.warn({ what: measure.what, err: gone }, 'Part of the fence was not undone: its object is gone');
+        });
+      await database.use(deadlineMs, (session) => forgetMeasure(session, stream, '0'));
+    }
+  }
+
+  async #undoOne({ no, undo }: { readonly no: string; readonly undo: string }): Promise<void> {
+    const { database, deadlineMs, stream } = this.#parts;
+    await database.use(deadlineMs * 2, async (session) => {
+      try {
+        if (undo !== '') await session.run(undo);
+      } finally {
         await forgetMeasure(session, stream, no);
       }
     });
+  }
+
+  /** Record and change in one transaction, as on PostgreSQL; its COMMIT waits for those who still use the old rights. */
+  async #revoke(measures: readonly Measure[]): Promise<void> {
+    const { stream } = this.#parts;
+    await this.#inTransaction(async (session) => {
+      for (const { sql } of measures) await session.run(sql);
+      for (const measure of measures) await recordMeasure(session, stream, measure);
+      await markClosed(session, stream);
+    });
+  }
+
+  async #inTransaction(work: (session: Session) => Promise<void>): Promise<void> {
+    const { clock, database, deadlineMs } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await database.transaction(deadlineMs * 4, work);
+      } catch (error) {
+        if (sqlstateOf(error) !== '40001' || attempt >= ATTEMPTS) throw error;
+        await clock.sleep(PAUSE_MS * attempt);
+      }
+    }
   }
 
   async remove(): Promise<void> {
@@ -87,37 +131,27 @@ export class CockroachFence implements Fence {
   }
 
   /** Cancelled sessions go away a moment later: counted until they are gone. */
-  async #cancel(roles: ReadonlySet<string>, admin: boolean): Promise<number> {
-    const { database, deadlineMs } = this.#parts;
-    return database.use(deadlineMs, async (session) => {
+  async #cancel(roles: ReadonlySet<string>): Promise<number> {
+    return this.#aside.use(this.#parts.deadlineMs, async (session) => {
       // Every session is shown to admins and holders of VIEWACTIVITY, else one's own.
-      const rows = await session
-        .run(
-          `SELECT session_id AS id, user_name AS role, application_name AS app FROM [SHOW CLUSTER SESSIONS] WHERE status IS DISTINCT FROM 'CLOSED'`,
-        )
-        .catch(() =>
-          session.run(
-            `SELECT session_id AS id, user_name AS role, application_name AS app FROM [SHOW CLUSTER SESSIONS]`,
-          ),
-        );
-      const theirs = rows.filter((row) => isTheirs(row, roles, admin));
-      for (const { id } of theirs) await session.run(`CANCEL SESSION IF EXISTS '${String(id).replaceAll("'", '')}'`);
+      const rows = await session.run(
+        'SELECT session_id AS id, user_name AS role, application_name AS app FROM [SHOW CLUSTER SESSIONS]',
+      );
+      const theirs = rows.filter((row) => isTheirs(row, roles));
+      for (const { id } of theirs) await session.run(`CANCEL SESSION IF EXISTS ${quoteLiteral(id ?? '')}`);
       return theirs.length;
     });
   }
 }
 
-/** Internal sessions of the server and our own are spared; so are admins, whose sessions would come back as they were. */
-function isTheirs(row: TextRow, roles: ReadonlySet<string>, _admin: boolean): boolean {
-  const app = row.app ?? '';
-  return roles.has(row.role ?? '') && !app.startsWith(OWN_APPLICATION) && !app.startsWith('$ internal');
+function isTheirs({ app, role }: TextRow, roles: ReadonlySet<string>): boolean {
+  return roles.has(role ?? '') && !(app ?? '').replaceAll('_', '-').startsWith(OWN_APPLICATION);
 }
 
 interface Grants {
   readonly roles: readonly string[];
   readonly measures: readonly Measure[];
   readonly gaps: readonly string[];
-  readonly admin: boolean;
 }
 
 async function readGrants(session: Session, tables: readonly TableName[]): Promise<Grants> {
@@ -146,7 +180,7 @@ async function readGrants(session: Session, tables: readonly TableName[]): Promi
     }
   }
   const { members, gaps } = await membersOf(session, grantees, tables, me?.name ?? '');
-  return { roles: members, measures, gaps, admin: false };
+  return { roles: members, measures, gaps };
 }
 
 /** Rights come by membership too; owners and admins keep theirs, whatever is revoked. */

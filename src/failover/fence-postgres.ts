@@ -1,7 +1,7 @@
 /** The fence of a PostgreSQL database. Its DDL is transactional: record and change are one. */
 import { quoteIdent, quoteLiteral, type TableName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
-import { OWN_APPLICATION } from '../core/writer.js';
+import { isOwnSql } from '../core/writer.js';
 import type { Session } from './database.js';
 import {
   applyMeasure,
@@ -152,8 +152,8 @@ export class PostgresFence implements Fence {
     const ending = database.run(
       `SELECT pg_terminate_backend(pid)::text AS done FROM pg_stat_activity
        WHERE datname = current_database() AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'
-         AND ((usename = ANY ($1::text[])) OR (usename = current_user AND left(application_name, ${OWN_APPLICATION.length}) <> $2))`,
-      [list(roles), OWN_APPLICATION],
+         AND ((usename = ANY ($1::text[])) OR (usename = current_user AND NOT ${isOwnSql('application_name')}))`,
+      [list(roles)],
       deadlineMs,
     );
     const rows = await ending.catch((error: unknown) => {
@@ -175,8 +175,8 @@ export class PostgresFence implements Fence {
          JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
          JOIN unnest($1::text[], $2::text[]) AS w (schema_name, table_name) ON w.schema_name = n.nspname AND w.table_name = c.relname
          WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
-           AND a.pid <> pg_backend_pid() AND left(a.application_name, ${OWN_APPLICATION.length}) <> $3`,
-        [list(tables.map((table) => table.schema)), list(tables.map((table) => table.name)), OWN_APPLICATION],
+           AND a.pid <> pg_backend_pid() AND NOT ${isOwnSql('a.application_name')}`,
+        [list(tables.map((table) => table.schema)), list(tables.map((table) => table.name))],
         deadlineMs,
       )
       .catch(() => []);

@@ -62,14 +62,18 @@ export interface Measure {
 
 const MARK = 'fence';
 
-/** Records, and makes, measures in the session's transaction (PostgreSQL), or one after the other (CockroachDB). */
+/** For a transaction: record and change are one. CockroachDB wants the change first. */
 export async function applyMeasure(session: Session, stream: string, measure: Measure): Promise<void> {
+  await session.run(measure.sql);
+  await recordMeasure(session, stream, measure);
+}
+
+export async function recordMeasure(session: Session, stream: string, measure: Measure): Promise<void> {
   await session.run(
     `INSERT INTO db_redundancy.fence (stream, no, what, undo)
      SELECT $1, coalesce(max(no), 0) + 1, $2, $3 FROM db_redundancy.fence WHERE stream = $1`,
     [stream, measure.what, measure.undo],
   );
-  await session.run(measure.sql);
 }
 
 export async function markClosed(session: Session, stream: string): Promise<void> {
