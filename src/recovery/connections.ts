@@ -58,3 +58,11 @@ export function inTransaction<T>(link: TargetLink, work: (session: TargetSession
     }
   });
 }
+
+/** Sessions of a former owner of the recovery: they must not write what is outdated by now. */
+export async function endOtherWriters(session: TargetSession): Promise<void> {
+  await session.exec(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE application_name = current_setting('application_name') AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()`,
+  );
+}

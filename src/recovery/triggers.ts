@@ -3,8 +3,9 @@
  * would be written twice. Switched off inside the copying transaction, so that nobody ever sees them off, and only where
  * the role owns the table; elsewhere they fire, and the comparison after the copy tells of what they changed.
  */
-import type { SqlStatement } from '../apply/target-session.js';
-import { quoteIdent, quoteTable } from '../core/ident.js';
+import { arrayLiteral } from '../apply/array-literal.js';
+import type { SqlStatement, TargetSession } from '../apply/target-session.js';
+import { quoteIdent, quoteTable, tableKey } from '../core/ident.js';
 import type { RecoveryTable } from './tables.js';
 
 export interface TriggerSwitch {
@@ -26,7 +27,22 @@ export function triggerSwitch(tables: readonly RecoveryTable[], owned: ReadonlyS
   return { off, on };
 }
 
-/** Of the tables that have triggers, those that the role may alter. */
-export const OWNED_SQL = `
-SELECT n.nspname AS schema_name, c.relname AS table_name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE pg_has_role(c.relowner, 'USAGE') AND c.relkind IN ('r', 'p') AND n.nspname = ANY ($1::text[])`;
+/** Tables that the role may alter. */
+export async function ownedTables(
+  session: TargetSession,
+  tables: readonly RecoveryTable[],
+): Promise<ReadonlySet<RecoveryTable>> {
+  const { rows } = await session.run({
+    text: `SELECT n.nspname AS schema_name, c.relname AS table_name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE pg_has_role(c.relowner, 'USAGE') AND c.relkind IN ('r', 'p') AND c.relname = ANY ($1::text[])`,
+    values: [
+      arrayLiteral(
+        tables.map(({ name }) => [name]),
+        0,
+        'quoted',
+      ),
+    ],
+  });
+  const owned = new Set(rows.map((row) => tableKey({ schema: row.schema_name ?? '', name: row.table_name ?? '' })));
+  return new Set(tables.filter((table) => owned.has(tableKey(table))));
+}
