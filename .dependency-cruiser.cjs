@@ -26,6 +26,12 @@ module.exports = {
     only('pipeline', 'pipeline', ['core', 'apply', 'source'], 'the pipeline joins source and apply'),
     only('snapshot', 'snapshot', ['core', 'apply', 'meta', 'pipeline', 'source'], 'chunks go through the pipeline'),
     only('catchup', 'catchup', ['core', 'source', 'apply'], 'the reverse direction'),
+    only(
+      'recovery',
+      'recovery',
+      ['core', 'source', 'apply', 'schema', 'meta', 'pipeline', 'catchup', 'promotion', 'reconcile', 'streamer'],
+      'the way back joins both directions; the controller sees its interface',
+    ),
     only('http-reads-status', 'http', ['core', 'log'], 'http reads a status interface'),
     only('authority', 'authority', ['core'], 'the authority grants what the controller published'),
     only('router-is-light', 'router', ['core'], 'applications import the router: core and pg, nothing else'),

@@ -24,7 +24,7 @@ export interface RangeHash {
 }
 
 /** How the server that runs the statement makes a number of hexadecimal digits. */
-const NUMBER: Readonly<Record<DialectName, (hex: string) => string>> = {
+export const HEX_NUMBER: Readonly<Record<DialectName, (hex: string) => string>> = {
   postgres: (hex) => `('x' || ${hex})::bit(60)::int8`,
   cockroach: (hex) => `('0x' || ${hex})::INT8`,
 };
@@ -40,7 +40,7 @@ export function rangeHashSql(
   server: DialectName,
   where: string | null,
 ): string {
-  const sum = (from: number) => `coalesce(sum(${NUMBER[server](`substr(h, ${from}, 15)`)}), 0)::text`;
+  const sum = (from: number) => `coalesce(sum(${HEX_NUMBER[server](`substr(h, ${from}, 15)`)}), 0)::text`;
   const rows = `SELECT ${rowHash(columns, side)} AS h FROM ${quoteTable(table.schema, table.name)} AS ${ROW_ALIAS}`;
   // OFFSET 0 keeps PostgreSQL from working out each hash twice.
   return `SELECT count(*)::text AS rows, ${sum(1)} AS first, ${sum(16)} AS second FROM (${rows}${where === null ? '' : ` WHERE ${where}`} OFFSET 0) AS hashed`;
