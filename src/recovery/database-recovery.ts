@@ -149,6 +149,13 @@ export class DatabaseRecovery implements Recovery {
 
   async finish(): Promise<void> {
     const { catchUpSlot, secondary, stream } = this.#options;
+    const row = await this.#store.claim(this.#link);
+    // The journal of a failover that came in between is not to be forgotten.
+    if (row && row.phase !== 'handed-back')
+      throw new RedundancyError('The recovery was not handed back: its journal is still needed.', {
+        code: 'finish-too-early',
+        remedy: 'Run db:failback.',
+      });
     this.#abort.abort(new Error('The recovery is finished'));
     await Promise.all([this.#followTask, this.#work?.task]);
     const session = await connectWriter(secondary, writerName(stream));
