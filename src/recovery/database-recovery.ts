@@ -27,6 +27,7 @@ export class DatabaseRecovery implements Recovery {
   readonly #link: TargetLink;
   /** The follower's own, so that neither waits for the other's transactions. */
   readonly #journalLink: TargetLink;
+  readonly #evidenceLink: TargetLink;
   readonly #store: CatchupStore;
   readonly #journal: Journal;
   readonly #state: RecoveryState;
@@ -44,6 +45,7 @@ export class DatabaseRecovery implements Recovery {
     const { signal } = this.#abort;
     this.#link = secondaryLink(options, signal);
     this.#journalLink = secondaryLink(options, signal);
+    this.#evidenceLink = secondaryLink(options, signal);
     this.#store = new CatchupStore(options.stream, randomUUID());
     this.#journal = new Journal(options.stream);
     this.#state = new RecoveryState(options.stream, this.#link, this.#journal, options.clock);
@@ -88,6 +90,7 @@ export class DatabaseRecovery implements Recovery {
     const parts = {
       options: this.#options,
       link: this.#link,
+      evidence: this.#evidenceLink,
       store: this.#store,
       journal: this.#journal,
       following: this.#following,
@@ -174,7 +177,7 @@ export class DatabaseRecovery implements Recovery {
   async stop(): Promise<void> {
     this.#abort.abort(new Error('The recovery was stopped'));
     await Promise.all([this.#followTask, this.#work?.task]);
-    await Promise.all([this.#link.close(), this.#journalLink.close()]);
+    await Promise.all([this.#link, this.#journalLink, this.#evidenceLink].map((link) => link.close()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -188,7 +188,7 @@ async function run(dialect: SecondaryDialect, seed: number, size: { tail: number
   }
   expect(stream.streamer.snapshot().deadLetters).toBe(0);
   await stream.stop();
-  return { crashes, acknowledged: acknowledged.count };
+  return { crashes, acknowledged: acknowledged.count, conflicts: (await it_.conflicts()).length };
 }
 
 /** Of each key: what the application wrote last stands, or lost to the tail and is kept; what it never wrote is the tail's. */
@@ -233,9 +233,9 @@ describeDialects('recovery under crashes', (dialect) => {
     const rounds = long ? 25 : 1;
     for (let round = 0; round < rounds; round++) {
       const size = long ? { tail: 600, writes: 1500, crashes: 12 } : { tail: 120, writes: 250, crashes: 4 };
-      const { acknowledged, crashes } = await run(dialect, seed + 31 * round, size);
+      const { acknowledged, conflicts, crashes } = await run(dialect, seed + 31 * round, size);
       expect(acknowledged).toBeGreaterThan(size.writes / 2);
-      if (long) console.log(`round ${round}: ${acknowledged} writes, ${crashes} crashes`);
+      if (long) console.log(`round ${round}: ${acknowledged} writes, ${conflicts} conflicts, ${crashes} crashes`);
     }
   }, 2_400_000);
 });
