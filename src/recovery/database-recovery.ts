@@ -27,6 +27,7 @@ export class DatabaseRecovery implements Recovery {
   readonly #link: TargetLink;
   /** The follower's own, so that neither waits for the other's transactions. */
   readonly #journalLink: TargetLink;
+  readonly #evidenceLink: TargetLink;
   readonly #store: CatchupStore;
   readonly #journal: Journal;
   readonly #state: RecoveryState;
@@ -44,6 +45,7 @@ export class DatabaseRecovery implements Recovery {
     const { signal } = this.#abort;
     this.#link = secondaryLink(options, signal);
     this.#journalLink = secondaryLink(options, signal);
+    this.#evidenceLink = secondaryLink(options, signal);
     this.#store = new CatchupStore(options.stream, randomUUID());
     this.#journal = new Journal(options.stream);
     this.#state = new RecoveryState(options.stream, this.#link, this.#journal, options.clock);
@@ -88,6 +90,7 @@ export class DatabaseRecovery implements Recovery {
     const parts = {
       options: this.#options,
       link: this.#link,
+      evidence: this.#evidenceLink,
       store: this.#store,
       journal: this.#journal,
       following: this.#following,
@@ -149,6 +152,13 @@ export class DatabaseRecovery implements Recovery {
 
   async finish(): Promise<void> {
     const { catchUpSlot, secondary, stream } = this.#options;
+    const row = await this.#store.claim(this.#link);
+    // The journal of a failover that came in between is not to be forgotten.
+    if (row && row.phase !== 'handed-back')
+      throw new RedundancyError('The recovery was not handed back: its journal is still needed.', {
+        code: 'finish-too-early',
+        remedy: 'Run db:failback.',
+      });
     this.#abort.abort(new Error('The recovery is finished'));
     await Promise.all([this.#followTask, this.#work?.task]);
     const session = await connectWriter(secondary, writerName(stream));
@@ -167,7 +177,7 @@ export class DatabaseRecovery implements Recovery {
   async stop(): Promise<void> {
     this.#abort.abort(new Error('The recovery was stopped'));
     await Promise.all([this.#followTask, this.#work?.task]);
-    await Promise.all([this.#link.close(), this.#journalLink.close()]);
+    await Promise.all([this.#link, this.#journalLink, this.#evidenceLink].map((link) => link.close()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -129,9 +129,10 @@ export class Follower {
     const { clock, journal, link, store } = this.#options;
     const keys = [...this.#waiting.values()].map(({ key, timed }) => (timed ? key : { ...key, atMs: clock.now() }));
     await inTransaction(link, async (session) => {
+      // First: whoever settles rows holds this lock before it writes to the journal, and waits for nothing more.
+      await store.lock(session);
       for (let i = 0; i < keys.length; i += 2000) await session.run(journal.touched(keys.slice(i, i + 2000)));
-      if (position === null) await store.lock(session);
-      else await store.setPosition(session, position);
+      if (position !== null) await store.setPosition(session, position);
     });
     this.#waiting.clear();
   }

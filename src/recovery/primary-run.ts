@@ -22,6 +22,7 @@ export interface PrimaryRun {
 export interface RunParts {
   readonly options: RecoveryOptions;
   readonly link: TargetLink;
+  readonly evidence: TargetLink;
   readonly journal: Journal;
   readonly store: CatchupStore;
   readonly primary: TargetSession;
@@ -32,7 +33,7 @@ export interface RunParts {
 
 /** Reads both catalogs. */
 export async function prepareRun(parts: RunParts): Promise<PrimaryRun> {
-  const { fence, journal, link, options, primary, signal, state, store } = parts;
+  const { evidence, fence, journal, link, options, primary, signal, state, store } = parts;
   const { clock, log, stream } = options;
   const stored = await new TablesStore(link, stream).list();
   const listed = stored.map(({ name, schema, state }) => ({ name, schema, complete: state === 'streaming' }));
@@ -52,6 +53,7 @@ export async function prepareRun(parts: RunParts): Promise<PrimaryRun> {
       options,
       signal,
       upToDate: null,
+      evidence,
       nowMs: () => clock.now(),
     },
     copy: {

@@ -23,6 +23,8 @@ import type { RecoveryState } from './recovery-state.js';
 export interface PrimaryWorkParts {
   readonly options: RecoveryOptions;
   readonly link: TargetLink;
+  /** For reads beside a transaction on `link`. */
+  readonly evidence: TargetLink;
   readonly store: CatchupStore;
   readonly journal: Journal;
   readonly following: Following;
@@ -160,8 +162,18 @@ export class PrimaryWork {
   async #prepare(primary: TargetSession): Promise<PrimaryRun> {
     await this.#own();
     await endOtherWriters(primary);
-    const { journal, link, options, state, store } = this.#parts;
-    return prepareRun({ options, link, journal, store, primary, fence: this.#fence, signal: this.#signal, state });
+    const { evidence, journal, link, options, state, store } = this.#parts;
+    return prepareRun({
+      options,
+      link,
+      evidence,
+      journal,
+      store,
+      primary,
+      fence: this.#fence,
+      signal: this.#signal,
+      state,
+    });
   }
 
   /** A table of the secondary has other columns: what is known of the tables is read anew. */

@@ -13,8 +13,6 @@ import { waitFor } from '../../harness/wait.js';
 import { connectionOf } from '../catchup-support.js';
 import { bothSides, RunningStream, streamingPair, streamNames, TestLog } from './stream.js';
 
-export class Crash extends Error {}
-
 /** Dies at the n-th time that it comes by the point. */
 export interface CrashPlan {
   readonly point: CrashPoint;
@@ -25,9 +23,14 @@ export function recoveryOf(pair: DatabasePair, crash: CrashPlan | null = null, o
   const log = new TestLog();
   let seen = 0;
   let crashed: () => void = () => undefined;
-  const crash_ = new Promise<void>((resolve) => {
+  const untilCrash = new Promise<void>((resolve) => {
     crashed = resolve;
   });
+  let bury: (error: Error) => void = () => undefined;
+  const buried = new Promise<never>((_, reject) => {
+    bury = reject;
+  });
+  buried.catch(() => undefined);
   const recovery = new DatabaseRecovery({
     ...streamNames(pair),
     catchUpSlot: `catchup_${pair.secondary.name}`,
@@ -42,11 +45,21 @@ export function recoveryOf(pair: DatabasePair, crash: CrashPlan | null = null, o
       if (crash?.point !== point || ++seen < crash.after) return;
       crashed();
       // Nothing that follows happens: the process is gone.
-      await new Promise(() => undefined);
+      await buried;
     },
     ...options,
   });
-  return Object.assign(recovery, { log, crashed: crash_ });
+  return Object.assign(recovery, {
+    log,
+    /** Resolves when it has died. */
+    crashed: untilCrash,
+    /** What is left of a dead process in this one. */
+    async bury(): Promise<void> {
+      const stopped = recovery.stop();
+      bury(new Error('This process has died'));
+      await stopped;
+    },
+  });
 }
 
 export type TestRecovery = ReturnType<typeof recoveryOf>;
