@@ -42,6 +42,33 @@ module.exports = {
       from: { path: '^src/(router/|core/|index.ts$)' },
       to: { path: 'node_modules/', pathNot: '^node_modules/(pg|@types/(pg|node))/' },
     },
+    only('promotion', 'promotion', ['core', 'apply'], 'what an active secondary has and a standby must not have'),
+    only(
+      'failover',
+      'failover',
+      ['core', 'apply', 'source', 'meta', 'pipeline', 'promotion', 'recovery'],
+      'the controller stands on both sides, and decides what the others do',
+    ),
+    {
+      name: 'the-machine-is-pure',
+      comment: 'decisions know no databases, no clock and no network',
+      severity: 'error',
+      from: { path: '^src/failover/(machine|machine-types|transitions|guards|lag)\\.ts$' },
+      to: {
+        path: '.',
+        pathNot: [
+          '^src/core/',
+          '^src/failover/(machine|machine-types|transitions|guards|lag)\\.ts$',
+          '^src/recovery/recovery\\.ts$',
+        ],
+      },
+    },
+    {
+      name: 'failover-knows-the-interface-of-recovery',
+      severity: 'error',
+      from: { path: '^src/failover/' },
+      to: { path: '^src/recovery/', pathNot: '^src/recovery/recovery\\.ts$' },
+    },
     only('preflight', 'preflight', ['core', 'config'], 'checks before anything is created'),
     { name: 'nobody-imports-cli', severity: 'error', from: { path: '^src/(?!cli/)' }, to: { path: '^src/cli/' } },
     {

@@ -121,9 +121,16 @@ export interface DeadLetterEntry {
   readonly createdAt: string;
 }
 
+export interface ReplicationGap {
+  readonly lagSeconds: number;
+  readonly lagBytes: number;
+}
+
 /** What HTTP and the command line may ask of a controller. */
 export interface ControllerSurface {
   snapshot(): ControllerSnapshot;
+  /** As the control plane sees it, where no stream runs in this process; null when unknown. */
+  replication(): Promise<ReplicationGap | null>;
   order(order: Order): Promise<OrderResult>;
   history(limit: number): Promise<HistoryEntry[]>;
   conflicts(limit: number): Promise<ConflictEntry[]>;

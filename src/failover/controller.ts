@@ -5,7 +5,15 @@
  */
 import type { Clock } from '../core/clock.js';
 import { RedundancyError } from '../core/errors.js';
-import type { ControllerSnapshot, ControllerSurface, Guard, Order, OrderResult, Verb } from '../core/failover.js';
+import type {
+  ControllerSnapshot,
+  ControllerSurface,
+  Guard,
+  Order,
+  OrderResult,
+  ReplicationGap,
+  Verb,
+} from '../core/failover.js';
 import type { Log } from '../core/log.js';
 import type { RouteAuthority, Side } from '../core/route.js';
 import type { Recovery } from '../recovery/recovery.js';
@@ -16,8 +24,9 @@ import type { CrashPoint } from './crash-points.js';
 import { type FactReader, readFailoverFacts } from './facts.js';
 import { describeRefusals, failbackGuards, failoverGuards, refusals } from './guards.js';
 import { HealthRounds, type Pace } from './health.js';
-import { noteSample, type WalSample } from './lag.js';
-import { type Effect, type Event, initialState, type MachineState, type Step, step } from './machine.js';
+import { lagWhenLastSeen, noteSample, type WalSample } from './lag.js';
+import { initialState, step } from './machine.js';
+import type { Effect, Event, MachineState, Step } from './machine-types.js';
 import type { PrimaryAnswer, SecondaryAnswer } from './probes.js';
 import { SideRecord } from './side-record.js';
 import { StepRunner } from './step-runner.js';
@@ -100,7 +109,10 @@ export class Controller implements ControllerSurface {
         enteredAtMs: this.#enteredAtMs,
       }),
       run: parts.runStep,
-      report: (event) => this.#post(event),
+      report: async (event) => {
+        await this.#post(event);
+        this.#changed();
+      },
     });
   }
 
@@ -135,6 +147,20 @@ export class Controller implements ControllerSurface {
       failovers: this.#failovers,
       failbacks: this.#failbacks,
     };
+  }
+
+  async replication(): Promise<ReplicationGap | null> {
+    const position = await this.#parts.facts.position().catch(() => null);
+    const last = this.#samples.at(-1);
+    const lagMs = position && lagWhenLastSeen(this.#samples, position);
+    if (!position || !last || lagMs === null) return null;
+    const lagBytes = last.lsn > position.lsn ? Number(last.lsn - position.lsn) : 0;
+    return { lagSeconds: lagMs / 1000, lagBytes };
+  }
+
+  /** Resolves when no work is under way. */
+  idle(): Promise<void> {
+    return this.#until(() => !this.#steps.busy);
   }
 
   history = (limit: number) => this.#parts.lists.history(limit);
@@ -219,8 +245,7 @@ export class Controller implements ControllerSurface {
       authority.grantUntil(beat.leads ? beat.leaseUntil : 0);
       if (!beat.leads) return this.#follow(beat);
       if (this.#samples.length === 0 && beat.primarySeen) this.#samples = [beat.primarySeen];
-      const overtaken = beat.row !== null && this.#row !== null && beat.row.epoch > this.#row.epoch;
-      if (!this.#leads || this.#readopt || overtaken) await this.#takeUp();
+      await this.#takeUp(beat.row?.epoch ?? 0);
     }
     if (!this.#leads) return 'suspect';
     // It has just begun to lead, and has not looked at the primary yet.
@@ -241,16 +266,22 @@ export class Controller implements ControllerSurface {
       this.#parts.log.warn({ holder: beat.holder }, 'Another controller leads now');
       this.#leads = false;
       await this.#steps.cancel();
+      await this.#parts.recovery.stop();
     }
     if (beat.row && (!this.#row || beat.row.epoch > this.#row.epoch)) this.#learn(beat.row);
     if (beat.row) this.#machine = { ...this.#machine, state: beat.row.state, durable: beat.row.state };
     return { followMs: beat.othersLeaseMs };
   }
 
-  /** Begins to lead, or finds that the row was moved: what the row says is carried on. */
-  async #takeUp(): Promise<void> {
+  /**
+   * Begins to lead, or finds that the row was moved by somebody else: what the row says is carried on. In its turn among
+   * the events, since an epoch that is being entered is on the secondary before it is known here.
+   * @param seen the epoch that a probe has read
+   */
+  #takeUp(seen: number): Promise<void> {
     const { log, store } = this.#parts;
-    try {
+    const turn = this.#events.then(async () => {
+      if (this.#leads && !this.#readopt && seen <= (this.#row?.epoch ?? 0)) return;
       const row = await store.adopt();
       if (!this.#leads) {
         log.info({ epoch: row.epoch, state: row.state }, 'This controller leads');
@@ -260,10 +291,10 @@ export class Controller implements ControllerSurface {
       this.#learn(row);
       this.#leads = true;
       this.#readopt = false;
-      await this.#post({ kind: 'adopted', state: row.state, active: row.active });
-    } catch (error) {
-      log.warn({ err: error }, 'The control row cannot be taken up');
-    }
+      await this.#handle({ kind: 'adopted', state: row.state, active: row.active }, null);
+    });
+    this.#events = turn.catch((error: unknown) => log.warn({ err: error }, 'The control row cannot be taken up'));
+    return this.#events;
   }
 
   #learn(row: ControlRow): void {

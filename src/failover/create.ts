@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { ClientConfig } from 'pg';
+import { Patience } from '../apply/patience.js';
 import { TargetSession } from '../apply/target-session.js';
 import type { Clock } from '../core/clock.js';
 import type { TableName } from '../core/ident.js';
@@ -10,7 +11,7 @@ import { LEASE_TTL_MS, type RouteAuthority } from '../core/route.js';
 import type { Secret } from '../core/secret.js';
 import { OWN_APPLICATION } from '../core/writer.js';
 import { migrate } from '../meta/migrate.js';
-import { raiseSequences } from '../promotion/sequences.js';
+import { type ReachedSequences, raiseSequences, readSequences } from '../promotion/sequences.js';
 import type { Recovery } from '../recovery/recovery.js';
 import { ControlStore } from './control-store.js';
 import { Controller, type ControllerSettings } from './controller.js';
@@ -23,6 +24,7 @@ import { leaseMsOf } from './health.js';
 import { readConflicts, readDeadLetters, readHistory } from './lists.js';
 import { probePrimary, probeSecondary, releaseLease } from './probes.js';
 import { PromotionTask } from './promotion-task.js';
+import { RenewedRecovery } from './renewed-recovery.js';
 import { StateFile } from './state-file.js';
 import { STEPS, type StepParts } from './steps.js';
 import { readPosition } from './stream-hold.js';
@@ -39,7 +41,8 @@ export interface ControllerOptions {
   readonly stateDir: string;
   readonly webhookUrl: Secret | null;
   readonly authority: RouteAuthority;
-  readonly recovery: Recovery;
+  /** A new one for each failover. */
+  readonly createRecovery: () => Recovery;
   readonly clock: Clock;
   readonly log: Log;
   readonly onReleased?: () => void;
@@ -55,13 +58,15 @@ const FENCE_TIMEOUT_MS = 20_000;
 /** Least time that a statement of metadata gets: a probe may be told to be quicker. */
 const SHORTEST_DEADLINE_MS = 5000;
 
-export interface BuiltController extends AsyncDisposable {
+export interface BuiltController {
   readonly controller: Controller;
-  readonly webhook: Webhook;
+  /** After `run` has ended. */
+  close(): Promise<void>;
 }
 
 export function createController(options: ControllerOptions): BuiltController {
-  const { authority, clock, log, recovery, stream, timeoutMs } = options;
+  const { authority, clock, log, stream, timeoutMs } = options;
+  const recovery = new RenewedRecovery(options.createRecovery);
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   const deadlineMs = Math.max(SHORTEST_DEADLINE_MS, timeoutMs);
   const open = (side: 'primary' | 'secondary', purpose: string) =>
@@ -80,7 +85,10 @@ export function createController(options: ControllerOptions): BuiltController {
   const file = new StateFile(options.stateDir, stream, place);
   const webhook = new Webhook(options.webhookUrl, log);
   const store = new ControlStore({ stream, holder, primary, secondary, file, clock, log, deadlineMs });
-  const migrated = { primary: false, secondary: false };
+  const prepared = {
+    primary: onceWithin(clock, timeoutMs, () => prepare(options.primary, 'primary', clock, log, deadlineMs)),
+    secondary: onceWithin(clock, timeoutMs, () => prepare(options.secondary, 'secondary', clock, log, deadlineMs)),
+  };
   const who = { stream, holder };
   const fenceParts = (database: Database): FenceParts => ({ stream, database, clock, log, deadlineMs });
   const promotion = new PromotionTask(databases.background, stream, log, (failures) => {
@@ -105,7 +113,7 @@ export function createController(options: ControllerOptions): BuiltController {
     },
     recovery,
     promotion,
-    raiseSequences: (tables) => raise(options.secondary, tables),
+    raiseSequences: (tables) => raise(options, tables),
     onReleased: options.onReleased ?? (() => undefined),
     crash: options.crash ?? noCrash,
   };
@@ -131,13 +139,11 @@ export function createController(options: ControllerOptions): BuiltController {
       },
     },
     probePrimary: async () => {
-      if (!migrated.primary) await prepare(options.primary, 'primary', clock, log, deadlineMs);
-      migrated.primary = true;
+      await prepared.primary();
       return probePrimary(databases.primaryProbe, clock, who, timeoutMs);
     },
     probeSecondary: async (seen) => {
-      if (!migrated.secondary) await prepare(options.secondary, 'secondary', clock, log, deadlineMs);
-      migrated.secondary = true;
+      await prepared.secondary();
       const leaseMs = leaseMsOf(options.settings.health.intervalMs, timeoutMs);
       return probeSecondary(databases.secondaryProbe, clock, { ...who, leaseMs, seen }, timeoutMs);
     },
@@ -152,9 +158,9 @@ export function createController(options: ControllerOptions): BuiltController {
   });
   return {
     controller,
-    webhook,
-    [Symbol.asyncDispose]: async () => {
+    close: async () => {
       await promotion.stop().catch(() => undefined);
+      await recovery.stop();
       await webhook.flushed();
       await Promise.all(Object.values(databases).map((each) => each.close()));
     },
@@ -170,18 +176,27 @@ async function prepare(
   deadlineMs: number,
 ): Promise<void> {
   const connection = { connectionTimeoutMillis: deadlineMs, ...config, application_name: `${OWN_APPLICATION} setup` };
-  const session = await TargetSession.connect(connection);
-  try {
-    await migrate(session.client, side, clock, log);
-  } finally {
-    await session.close();
-  }
+  await withSession(connection, (session) => migrate(session.client, side, clock, log));
 }
 
-async function raise(config: ClientConfig, tables: readonly TableName[]): Promise<void> {
-  const session = await TargetSession.connect({ ...config, application_name: `${OWN_APPLICATION} sequences` });
+/** Beyond what the secondary holds, and beyond what the primary has handed out, where it can still say so. */
+async function raise({ log, primary, secondary }: ControllerOptions, tables: readonly TableName[]): Promise<void> {
+  const name = `${OWN_APPLICATION} sequences`;
+  const reached = await withSession({ connectionTimeoutMillis: 1000, ...primary, application_name: name }, (session) =>
+    readSequences(session, tables),
+  ).catch((error: unknown): ReachedSequences => {
+    log.info({ err: error }, 'The sequences of the primary cannot be read; the headroom stands in');
+    return new Map();
+  });
+  await withSession({ ...secondary, application_name: name }, (session) =>
+    raiseSequences(session, tables, SEQUENCE_HEADROOM, reached),
+  );
+}
+
+async function withSession<T>(config: ClientConfig, work: (session: TargetSession) => Promise<T>): Promise<T> {
+  const session = await TargetSession.connect(config, new Patience(SHORTEST_DEADLINE_MS));
   try {
-    await raiseSequences(session, tables, SEQUENCE_HEADROOM);
+    return await work(session);
   } finally {
     await session.close();
   }
@@ -202,5 +217,26 @@ function dialectFence(database: Database, parts: FenceParts, aside: Database, de
     open: async () => (await fence()).open(),
     remove: async (tables) => (await fence()).remove(tables),
     isClosed: async () => (await fence()).isClosed(),
+  };
+}
+
+/** Done once; until it has succeeded each call waits for the attempt that is under way, as long as a probe may take. */
+function onceWithin(clock: Clock, ms: number, work: () => Promise<void>): () => Promise<void> {
+  let attempt: Promise<void> | null = null;
+  return async () => {
+    attempt ??= work().catch((error: unknown) => {
+      attempt = null;
+      throw error;
+    });
+    const limit = new AbortController();
+    const late = clock.sleep(ms, limit.signal).then(() => {
+      throw new Error(`not ready within ${ms} ms`);
+    });
+    late.catch(() => undefined);
+    try {
+      await Promise.race([attempt, late]);
+    } finally {
+      limit.abort(new Error('settled'));
+    }
   };
 }

@@ -2,7 +2,7 @@
 import { Backoff } from '../core/backoff.js';
 import type { Clock } from '../core/clock.js';
 import type { Log } from '../core/log.js';
-import type { Event, Step } from './machine.js';
+import type { Event, Step } from './machine-types.js';
 import type { Situation } from './steps.js';
 
 export interface StepRunnerParts {

@@ -11,7 +11,7 @@ import type { ControlRow } from './control-row.js';
 import type { CrashPoint, StepPoint } from './crash-points.js';
 import type { Database } from './database.js';
 import type { Fence, FenceReport } from './fence.js';
-import type { Step } from './machine.js';
+import type { Step } from './machine-types.js';
 import type { PromotionTask } from './promotion-task.js';
 import { type HoldParts, holdStream, markFence, releaseStream, untilReached } from './stream-hold.js';
 
@@ -65,9 +65,11 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
   promote: async (parts, situation, signal) => {
     const { fences, recovery, settings } = parts;
     const { row } = situation;
-    await keepPrimaryOut(parts, situation, signal);
+    const fenced = await keepPrimaryOut(parts, situation, signal);
     pass(parts, 'promote:fenced');
     await holdStream(hold(parts), `the secondary is active since epoch ${row.epoch}`);
+    // An idle stream would learn of it at its next checkpoint only, and keep the slot until then.
+    if (fenced) await markFence(hold(parts)).catch(() => undefined);
     pass(parts, 'promote:held');
     await recovery.notePosition(row.detail.failoverEpoch ?? row.epoch);
     pass(parts, 'promote:noted');
@@ -147,22 +149,26 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
  * Before the secondary opens, nobody may be able to write to the primary: it was fenced, or every lease on it has run
  * out. Routers that read the control row themselves are known to nobody, so that only a full lease's wait is enough.
  * Both are tried at once: a primary that does not answer the probes may still be reached by the fence.
+ * @returns whether it was fenced
  */
-async function keepPrimaryOut(parts: StepParts, situation: Situation, signal: AbortSignal): Promise<void> {
+async function keepPrimaryOut(parts: StepParts, situation: Situation, signal: AbortSignal): Promise<boolean> {
   const { clock, log, settings } = parts;
   const over = new AbortController();
   const either = AbortSignal.any([signal, over.signal]);
   const fenced = closePrimary(parts, either).then(({ gaps }) => {
     if (gaps.length > 0) throw new Error(gaps.join('; '));
-    return 'The primary is fenced';
+    return true;
   });
   const rest = situation.enteredAtMs + settings.leaseMs - clock.monotonic();
   const waited = Promise.all([
     rest > 0 ? clock.sleep(rest, either) : undefined,
     withdrawn(parts, situation.row.epoch, either),
-  ]).then(() => 'The primary cannot be fenced now; every lease on it has run out');
+  ]).then(() => false);
   try {
-    log.info({ epoch: situation.row.epoch }, await Promise.any([fenced, waited]));
+    const isFenced = await Promise.any([fenced, waited]);
+    const how = isFenced ? 'it is fenced' : 'it cannot be fenced now, and every lease on it has run out';
+    log.info({ epoch: situation.row.epoch }, `The primary takes no writes: ${how}`);
+    return isFenced;
   } finally {
     over.abort(new Error('the primary is kept out'));
     await Promise.allSettled([fenced, waited]);

@@ -1,7 +1,17 @@
 /** The transition table. Every state answers every event; `stay` says that nothing follows from it. */
 import type { DurableState, FailoverState, ObservedState } from '../core/failover.js';
 import type { RoutePhase, Side } from '../core/route.js';
-import type { Effect, Event, Handler, MachineState, Outcome, Row, Step, Thresholds, Transitions } from './machine.js';
+import type {
+  Effect,
+  Event,
+  Handler,
+  MachineState,
+  Outcome,
+  Row,
+  Step,
+  Thresholds,
+  Transitions,
+} from './machine-types.js';
 
 type Probed = Extract<Event, { kind: 'probed' }>;
 type Done = Extract<Event, { kind: 'done' }>;

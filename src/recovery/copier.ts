@@ -53,11 +53,14 @@ export class Copier {
     await this.#marks(signal, all);
     const { journal, link } = this.#options;
     const refused: RefusedRow[] = [];
+    // While the application writes, there is always more: what came after the beginning is the next pass's.
+    const begunMs = this.#options.clock.now();
     let after: JournalRow | null = null;
     for (;;) {
       signal.throwIfAborted();
       const keys: JournalRow[] = await link.with((session) => journal.pending(session, after, this.#keys));
-      if (keys.length === 0) return refused;
+      const [first] = keys;
+      if (first === undefined || (!all && first.atMs > begunMs)) return refused;
       refused.push(...(await this.#copy(keys)).slice(0, 1000));
       after = keys.at(-1) ?? null;
     }

@@ -34,7 +34,11 @@ export interface FollowerOptions {
 
 export class Follower {
   readonly #options: FollowerOptions;
-  readonly #waiting = new Map<string, { key: TouchedKey; timed: boolean }>();
+  #waiting = new Map<string, { key: TouchedKey; timed: boolean }>();
+  /** The newest resolved mark that is not stored yet; what arrives while one is stored goes together with the next. */
+  #newest: { readonly position: string; readonly atMs: number } | null = null;
+  #storing: Promise<void> | null = null;
+  #failed: { readonly error: unknown } | null = null;
   readonly #waiters = new Set<{ goal: string; resolve: () => void; reject: (error: unknown) => void }>();
   #ended: { readonly error: unknown } | null = null;
   #storedAtMs: number;
@@ -55,9 +59,15 @@ export class Follower {
       for await (const event of this.#options.source) {
         if (event.kind === 'changes') for (const row of event.rows) this.#touch(row);
         else if (event.kind === 'schema-changed') this.#mark(event);
-        else await this.#resolved(event.position, event.atMs);
-        if (this.#waiting.size >= MOST_WAITING) await this.#flush(null);
+        else this.#resolved(event.position, event.atMs);
+        if (this.#waiting.size >= MOST_WAITING) {
+          await this.#storing;
+          await this.#flush(null);
+        }
+        if (this.#failed) throw this.#failed.error;
       }
+      await this.#storing;
+      if (this.#failed) throw this.#failed.error;
       this.#end(new Error('The change source was closed'));
     } catch (error) {
       this.#end(error);
@@ -104,14 +114,34 @@ export class Follower {
     this.#waiting.set(touchedId(key), { key, timed: false });
   }
 
-  async #resolved(position: string, atMs: number): Promise<void> {
-    const { clock, source } = this.#options;
+  #resolved(position: string, atMs: number): void {
     // On PostgreSQL every transaction has a mark of its own, with its commit time; a changefeed's marks are a second apart.
     for (const entry of this.#waiting.values()) {
       if (entry.timed) continue;
       entry.key = { ...entry.key, atMs };
       entry.timed = true;
     }
+    this.#newest = { position, atMs };
+    // Storing one transaction after the other would be slower than an application that commits on many connections.
+    this.#storing ??= this.#storeMarks()
+      .catch((error: unknown) => {
+        this.#failed = { error };
+        void this.#options.source.close().catch(() => undefined);
+      })
+      .finally(() => {
+        this.#storing = null;
+      });
+  }
+
+  async #storeMarks(): Promise<void> {
+    for (let mark = this.#newest; mark !== null; mark = this.#newest) {
+      this.#newest = null;
+      await this.#store(mark.position, mark.atMs);
+    }
+  }
+
+  async #store(position: string, atMs: number): Promise<void> {
+    const { clock, source } = this.#options;
     const idle = this.#waiting.size === 0 && clock.monotonic() - this.#storedAtMs < IDLE_STORE_MS;
     if (!idle) {
       await this.#flush(position);
@@ -127,14 +157,15 @@ export class Follower {
 
   async #flush(position: string | null): Promise<void> {
     const { clock, journal, link, store } = this.#options;
-    const keys = [...this.#waiting.values()].map(({ key, timed }) => (timed ? key : { ...key, atMs: clock.now() }));
+    const taken = this.#waiting;
+    this.#waiting = new Map();
+    const keys = [...taken.values()].map(({ key, timed }) => (timed ? key : { ...key, atMs: clock.now() }));
     await inTransaction(link, async (session) => {
       // First: whoever settles rows holds this lock before it writes to the journal, and waits for nothing more.
       await store.lock(session);
       for (let i = 0; i < keys.length; i += 2000) await session.run(journal.touched(keys.slice(i, i + 2000)));
       if (position !== null) await store.setPosition(session, position);
     });
-    this.#waiting.clear();
   }
 
   #end(error: unknown): void {
