@@ -12,6 +12,8 @@ import { OWN_APPLICATION, WRITER_SQL } from '../core/writer.js';
 
 export type TextRow = Record<string, string | null>;
 
+const GOODBYE_MS = 500;
+
 export class DeadlineError extends Error {
   constructor(side: Side, ms: number) {
     super(`The ${side} has not answered within ${ms} ms`);
@@ -78,7 +80,11 @@ export class Database {
     await this.#turn.catch(() => undefined);
     const open = this.#open;
     this.#open = null;
-    await open?.client.end().catch(() => undefined);
+    if (!open) return;
+    // A network that swallows everything swallows the goodbye too.
+    const cut = this.#options.clock.setTimer(GOODBYE_MS, () => destroy(open.client));
+    await open.client.end().catch(() => undefined);
+    cut.cancel();
   }
 
   async #attempt<T>(deadlineMs: number, work: (session: Session) => Promise<T>): Promise<T> {

@@ -100,6 +100,8 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
     pass(parts, 'settle-primary:released');
     parts.onReleased();
     await fences.primary.remove(tables);
+    // Makes the stream say how far it is: what the guard on its lag builds on, should the primary die soon.
+    await markFence(hold(parts));
   },
 
   'settle-secondary': async (parts, { row }) => {

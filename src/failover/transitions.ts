@@ -144,13 +144,18 @@ const secondaryUp: Pick<Row, 'judged' | 'done' | 'failed' | 'adopted'> = {
 const busy = refuse('A failover or failback is under way.');
 
 const undoSwitchover: Handler<Failed> = (state, event, thresholds) =>
-  event.step === 'close-primary'
+  event.step === 'close-primary' && state.active === 'primary'
     ? { state, effects: [alert(`The switchover is undone: ${event.reason}`), run('reopen-primary')] }
     : again(state, event, thresholds);
 
+/** Before the flip and after it other work counts: what ends late, on the wrong side of it, opens nothing. */
 const fencingPrimaryDone: Handler<Done> = (state, { step: done }) => {
+  if (state.active === 'secondary') {
+    return done === 'promote'
+      ? enter(state, 'SECONDARY_ACTIVE', 'secondary', 'open', run('settle-secondary'))
+      : { state, effects: [] };
+  }
   if (done === 'close-primary') return enter(state, 'FENCING_PRIMARY', 'secondary', 'hold', run('promote'));
-  if (done === 'promote') return enter(state, 'SECONDARY_ACTIVE', 'secondary', 'open', run('settle-secondary'));
   if (done === 'reopen-primary') return enter(state, 'PRIMARY_ACTIVE', 'primary', 'open', run('settle-primary'));
   return { state, effects: [] };
 };
@@ -165,7 +170,7 @@ function failedAgain(
 }
 
 const undoFailback: Handler<Failed> = (state, event, thresholds) =>
-  event.step === 'close-secondary' || event.step === 'drain'
+  state.active === 'secondary' && (event.step === 'close-secondary' || event.step === 'drain')
     ? { state, effects: [alert(`The failback is undone: ${event.reason}`), run('reopen-secondary')] }
     : again(state, event, thresholds);
 
@@ -275,10 +280,13 @@ export const TRANSITIONS: Transitions = {
         ? failedAgain(state, { kind: 'judged', ok: true, refusals: '' }, thresholds)
         : busy(state, event, thresholds),
     done: (state, event, thresholds) => {
+      if (state.active === 'primary') {
+        return event.step === 'open-primary'
+          ? enter(state, 'PRIMARY_ACTIVE', 'primary', 'open', run('settle-primary'))
+          : { state, effects: [] };
+      }
       // The flip: from here on the secondary is not opened again, whatever happens to this process.
       if (event.step === 'drain') return enter(state, 'DRAINING', 'primary', 'hold', run('open-primary'));
-      if (event.step === 'open-primary')
-        return enter(state, 'PRIMARY_ACTIVE', 'primary', 'open', run('settle-primary'));
       return reopened(state, event, thresholds);
     },
     failed: undoFailback,
