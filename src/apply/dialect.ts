@@ -1,5 +1,6 @@
 /** What differs between the databases that can be a secondary, as traits and a few statements; no vendor's name elsewhere. */
 import { quoteTable, type TableName } from '../core/ident.js';
+import { WRITER_SQL } from '../core/writer.js';
 import type { StatementTraits } from './statements.js';
 import type { TargetTraits } from './target-table.js';
 
@@ -41,7 +42,7 @@ const postgres: Dialect = {
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
   // tcp_keepalives: a session whose network is gone must let go of its locks within a minute, not after two hours.
-  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3`,
+  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ${WRITER_SQL}`,
   beginPartsSql: 'BEGIN; SET CONSTRAINTS ALL DEFERRED',
   async beginSnapshot(run) {
     await run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');

@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 /** Composition root: the one place that touches the environment, signals and exit codes. */
 import { setFlagsFromString } from 'node:v8';
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
+import { runController } from './commands/controller.js';
 import { doctor } from './commands/doctor.js';
 import { initSecondary } from './commands/init-secondary.js';
+import { type ListName, printList } from './commands/lists.js';
+import { type OrderOptions, order } from './commands/order.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
 import { orderSync } from './commands/sync.js';
@@ -16,6 +19,7 @@ import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
 // On a machine with much memory V8 collects late; a long-running process is to stay small (G4).
 setFlagsFromString('--heap-growing-percent=50');
 
+const LONG_RUNNING: ReadonlySet<string> = new Set(['serve', 'streamer', 'controller']);
 const stop = new AbortController();
 let redact: Redactor = createRedactor([
   process.env.DATABASE_URL,
@@ -27,7 +31,7 @@ function runtime(command: Command): Runtime {
   const built = createRuntime(
     process.env,
     command.optsWithGlobals<GlobalOptions>(),
-    command.name() === 'serve' || command.name() === 'streamer' ? undefined : process.stderr,
+    LONG_RUNNING.has(command.name()) ? undefined : process.stderr,
   );
   redact = built.redact;
   return built;
@@ -45,10 +49,50 @@ for (const name of ['serve', 'streamer']) {
     .command(name)
     .description(
       name === 'serve'
-        ? 'stream changes to the secondary and serve status over HTTP'
+        ? 'streamer and failover controller in one process, with their HTTP surface'
         : 'the streamer alone, with its HTTP surface',
     )
-    .action((_options, command: Command) => serve(runtime(command), stop.signal));
+    .action((_options, command: Command) => serve(runtime(command), stop.signal, name === 'serve'));
+}
+
+program
+  .command('controller')
+  .description('the failover controller alone, with its HTTP surface')
+  .action((_options, command: Command) => runController(runtime(command), stop.signal));
+
+const VERBS = {
+  failover: 'make the secondary the active database: drained first where the primary answers, else without it',
+  failback: 'make the primary the active database again, with everything that was written on the secondary',
+  pause: 'no automatic failover or failback until resume',
+  resume: 'automatic failover and failback again',
+} as const;
+for (const verb of Object.keys(VERBS) as (keyof typeof VERBS)[]) {
+  const command = program.command(verb).description(VERBS[verb]);
+  command.option('--reason <text>', 'kept in the history').option('--json', 'for programs');
+  command.option('--dry-run', 'print every guard with its value, and change nothing');
+  if (verb === 'failover' || verb === 'failback') {
+    command.option('--force', 'go past cool-down, pause and routers that still write');
+    command.option('--allow-data-loss', 'go past the limit on lag and tables that are not complete');
+  }
+  command.action((options: OrderOptions, self: Command) =>
+    order(runtime(self), verb, options, process.stdout, stop.signal),
+  );
+}
+
+const LISTS: Readonly<Record<ListName, string>> = {
+  history: 'every change of the control row, with actor, reason and guards',
+  conflicts: 'rows that were written on both sides of a failover: the one that lost, with both versions',
+  'dead-letters': 'changes that the secondary refused',
+};
+for (const name of Object.keys(LISTS) as ListName[]) {
+  program
+    .command(name)
+    .description(LISTS[name])
+    .option('--json', 'for programs')
+    .option('--limit <n>', 'newest entries', wholeNumber, 100)
+    .action((options: { json?: boolean; limit: number }, command: Command) =>
+      printList(runtime(command), name, options, process.stdout),
+    );
 }
 
 program
@@ -113,6 +157,12 @@ try {
   process.exit(0);
 } catch (error) {
   process.exit(report(error));
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number above 0 is needed');
+  return value;
 }
 
 function report(error: unknown): number {

@@ -19,6 +19,8 @@ export interface Runtime {
   readonly config: Config;
   readonly logger: Logger;
   readonly redact: Redactor;
+  /** A place at which tests end this process; null in production. */
+  readonly crashAt: string | null;
 }
 
 /** Throws InvalidConfiguration with every mistake at once. */
@@ -32,7 +34,8 @@ export function createRuntime(
   const redact = createRedactor(secretsOf(config));
   const logger = createLogger({ level: config.logLevel, redact, ...(logTo ? { destination: logTo } : {}) });
   for (const warning of config.warnings) logger.warn(warning);
-  return { config, logger, redact };
+  const crashAt = merged.NODE_ENV === 'test' ? (merged.DB_CRASH_AT ?? null) : null;
+  return { config, logger, redact, crashAt };
 }
 
 const LOAD_CONCURRENCY = 3;

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import { displayName, type TableName } from '../core/ident.js';
-import type { StatusSource } from '../core/status.js';
+import type { StreamSnapshot } from '../core/status.js';
 import { readJsonObject } from './body.js';
 import { HttpError } from './errors.js';
 import type { RouteModule } from './routes.js';
@@ -43,10 +43,10 @@ export function reconcileRoutes(control: ReconcileControl): RouteModule {
 }
 
 /** Per-table state, with what the last sweep and verify found. */
-export function tablesRoutes(status: Pick<StatusSource, 'snapshot'>): RouteModule {
+export function tablesRoutes(snapshot: () => Promise<StreamSnapshot>): RouteModule {
   return (app) => {
-    app.get('/api/system/tables', (context) => {
-      const { lastSync = null, tables } = status.snapshot();
+    app.get('/api/system/tables', async (context) => {
+      const { lastSync = null, tables } = await snapshot();
       return context.json({ lastSync, tables });
     });
   };

@@ -39,7 +39,7 @@ export interface RangeHash {
 }
 
 /** How the server that runs the statement makes a number of hexadecimal digits. */
-const NUMBER: Readonly<Record<DialectName, (hex: string) => string>> = {
+export const HEX_NUMBER: Readonly<Record<DialectName, (hex: string) => string>> = {
   postgres: (hex) => `('x' || ${hex})::bit(60)::int8`,
   cockroach: (hex) => `('0x' || ${hex})::INT8`,
 };
@@ -62,7 +62,7 @@ export function rangeHashSql({ table, columns, side, server, hashing }: HashedTa
   const from = `${quoteTable(table.schema, table.name)} AS ${ROW_ALIAS}${where === null ? '' : ` WHERE ${where}`}`;
   if (hashing === 'row')
     return `SELECT count(*)::text AS rows, coalesce(sum(${rowField(columns, side)}), 0)::text AS first, '0' AS second FROM ${from}`;
-  const sum = (start: number) => `coalesce(sum(${NUMBER[server](`substr(h, ${start}, 15)`)}), 0)::text`;
+  const sum = (start: number) => `coalesce(sum(${HEX_NUMBER[server](`substr(h, ${start}, 15)`)}), 0)::text`;
   // OFFSET 0 keeps PostgreSQL from working out each hash twice.
   return `SELECT count(*)::text AS rows, ${sum(1)} AS first, ${sum(16)} AS second FROM (SELECT ${rowHash(columns, side)} AS h FROM ${from} OFFSET 0) AS hashed`;
 }
@@ -76,7 +76,7 @@ export function numberedRowsSql(hashed: HashedTable, key: readonly string[]): st
   const from = `${quoteTable(table.schema, table.name)} AS ${ROW_ALIAS}`;
   const keys = key.map((expression, i) => `, ${expression} AS k${i}`).join('');
   if (hashing === 'row') return `SELECT ${rowField(columns, side)} AS v, 0::int8 AS w${keys} FROM ${from} OFFSET 0`;
-  const number = (start: number) => NUMBER[server](`substr(h, ${start}, 15)`);
+  const number = (start: number) => HEX_NUMBER[server](`substr(h, ${start}, 15)`);
   const names = key.map((_, i) => `, k${i}`).join('');
   return `SELECT ${number(1)} AS v, ${number(16)} AS w${names} FROM (SELECT ${rowHash(columns, side)} AS h${keys} FROM ${from} OFFSET 0) AS hashed OFFSET 0`;
 }

@@ -64,8 +64,10 @@ export function judgeReadiness(snapshot: StreamSnapshot, trouble: string | null)
     case 'snapshot':
     case 'detached':
       return { ready: true, reason: snapshot.status };
+    // Held by the controller, or led by another process: nothing is wrong here.
+    case 'fenced':
     case 'standby':
-      return { ready: true, reason: snapshot.detail ?? 'standby' };
+      return { ready: true, reason: snapshot.detail ?? snapshot.status };
     default:
       return { ready: false, reason: snapshot.detail ?? snapshot.status };
   }

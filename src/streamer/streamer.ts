@@ -13,6 +13,7 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError, FencedError, StreamHaltError } from '../core/errors.js';
 import { quoteTable, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import { sqlstateOf } from '../core/policy.js';
 import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.js';
 import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
@@ -64,6 +65,10 @@ const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
 /** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
 const RECONCILE_CONNECTIONS = 4;
+/** While it is held; the controller of the same process wakes the stream earlier. */
+const HELD_POLL_MS = 5000;
+/** Schema, table or column of the metadata are not there yet. */
+const NOT_SET_UP = new Set(['3F000', '42P01', '42703']);
 
 export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
@@ -82,6 +87,7 @@ export class Streamer implements StatusSource {
   #status: StreamStatus = 'starting';
   #detail: string | null = null;
   #trouble: string | null = null;
+  #wake: AbortController | null = null;
   readonly #applyPatience = new Patience(APPLY_PATIENCE_MS);
   #epoch: number | null = null;
   #session: StreamSession | null = null;
@@ -95,12 +101,12 @@ export class Streamer implements StatusSource {
     this.#options = options;
     const { clock, primary, secondary } = options;
     this.source = new SourcePool(
-      { application_name: 'db-redundancy', ...primary },
+      { ...primary, application_name: 'db-redundancy' },
       2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
     );
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
-      connect: () => TargetSession.connect({ application_name: 'db-redundancy meta', ...secondary }, metaPatience),
+      connect: () => TargetSession.connect({ ...secondary, application_name: 'db-redundancy meta' }, metaPatience),
       clock,
       backoff: new Backoff({ initialMs: 50, maxMs: 5000 }),
       signal: this.#abort.signal,
@@ -153,6 +159,7 @@ export class Streamer implements StatusSource {
     try {
       while (!this.#abort.signal.aborted) {
         try {
+          await this.#untilReleased();
           if (this.#report === null) {
             this.#become('starting');
             this.#report = await setUp(this.#context());
@@ -240,6 +247,36 @@ export class Streamer implements StatusSource {
     }
   }
 
+  /** The controller has released the stream: looks now instead of at its next turn. */
+  nudge(): void {
+    this.#wake?.abort();
+  }
+
+  /**
+   * While the secondary is active nothing is read or written here: not the slot, whose tail is the recovery's, nor the
+   * tables, which are the application's.
+   */
+  async #untilReleased(): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    for (let first = true; ; first = false) {
+      const held = await this.link
+        .with((session) => readCheckpoint(session, settings.stream))
+        .then((row) => row?.held ?? null)
+        .catch((error: unknown) => {
+          // Before the first migration there is nothing that could be held.
+          if (NOT_SET_UP.has(sqlstateOf(error) ?? '')) return null;
+          throw error;
+        });
+      if (held === null) return;
+      if (first) log.info({ held }, `The stream is held: ${held}`);
+      this.#become('fenced', `The stream is held: ${held}. It goes on by itself after the failback.`);
+      this.#wake = new AbortController();
+      const signal = AbortSignal.any([this.#abort.signal, this.#wake.signal]);
+      await clock.sleep(HELD_POLL_MS, signal).catch(() => undefined);
+      this.#abort.signal.throwIfAborted();
+    }
+  }
+
   async #lead(): Promise<void> {
     const { clock, log, settings } = this.#options;
     const signal = this.#abort.signal;
@@ -255,13 +292,13 @@ export class Streamer implements StatusSource {
     await this.#keeper.load();
     const source = await this.source.use(readSourceState);
     const session = new StreamSession(
-      { ...settings, replication: { application_name: 'db-redundancy stream', ...this.#options.primary } },
+      { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
       {
         source: this.source,
         link: this.link,
         connectTarget: () =>
           TargetSession.connect(
-            { application_name: 'db-redundancy apply', ...this.#options.secondary },
+            { ...this.#options.secondary, application_name: 'db-redundancy apply' },
             this.#applyPatience,
           ),
         registry: this.registry,
