@@ -26,6 +26,7 @@ module.exports = {
     only('pipeline', 'pipeline', ['core', 'apply', 'source'], 'the pipeline joins source and apply'),
     only('snapshot', 'snapshot', ['core', 'apply', 'meta', 'pipeline', 'source'], 'chunks go through the pipeline'),
     only('catchup', 'catchup', ['core', 'source', 'apply'], 'the reverse direction'),
+    only('transfer', 'transfer', ['core', 'schema', 'source', 'apply', 'reconcile'], 'export and import'),
     only('http-reads-status', 'http', ['core', 'log'], 'http reads a status interface'),
     only('preflight', 'preflight', ['core', 'config'], 'checks before anything is created'),
     { name: 'nobody-imports-cli', severity: 'error', from: { path: '^src/(?!cli/)' }, to: { path: '^src/cli/' } },

@@ -2,7 +2,10 @@
  * `npm run db:sync --table=users` without `--` does not hand the option over: npm takes it for its own configuration and
  * passes it as `npm_config_table`. Options of ours that arrive that way are put back on the command line.
  */
-const OURS = ['table', 'full', 'json', 'report', 'verbose', 'env-file', 'seconds', 'keep'] as const;
+const OURS = [
+  ...['table', 'full', 'json', 'report', 'verbose', 'env-file', 'seconds', 'keep'],
+  ...['source', 'target', 'input', 'output', 'force'],
+] as const;
 
 export function npmOptions(
   args: readonly string[],
