@@ -1,5 +1,6 @@
 /** Where an export goes: a file that is there only when it is whole, or standard output. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -24,7 +25,7 @@ export async function writeExport(
   signal: AbortSignal,
 ): Promise<void> {
   if (path === '-') {
-    await pipeline(text, withSum, stdout, { end: false, signal });
+    await writeTo(stdout, withSum(text), signal);
     return;
   }
   const target = resolve(path);
@@ -41,6 +42,27 @@ export async function writeExport(
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
+  }
+}
+
+/** Standard output stays open for others. Its reader may be slow, or gone (EPIPE). */
+async function writeTo(stdout: Writable, pieces: AsyncIterable<Buffer>, signal: AbortSignal): Promise<void> {
+  let failure: Error | null = null;
+  const onError = (error: Error): void => {
+    failure ??= error;
+  };
+  stdout.on('error', onError);
+  try {
+    for await (const piece of pieces) {
+      signal.throwIfAborted();
+      if (failure) throw failure;
+      if (!stdout.write(piece)) await once(stdout, 'drain', { signal });
+    }
+    await new Promise<void>((resolve, reject) => {
+      stdout.write('', (error) => (error ? reject(error) : resolve()));
+    });
+  } finally {
+    stdout.off('error', onError);
   }
 }
 
