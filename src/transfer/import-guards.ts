@@ -77,12 +77,19 @@ export function assertHoldsValues(target: ImportTarget, trailer: ExportTrailer):
   );
 }
 
-/** Tables of the file that the target has, with their columns. @throws when one has rows or lacks columns */
+export interface TargetTables {
+  /** Tables of the file that the target has, by tableKey. */
+  readonly present: Map<string, TargetColumns>;
+  /** At least one of them has rows. */
+  readonly filled: boolean;
+}
+
+/** @throws when a table lacks columns, or has rows and may not */
 export async function assertFits(
   target: ImportTarget,
   header: ExportHeader,
   mayHaveRows: boolean,
-): Promise<Map<string, TargetColumns>> {
+): Promise<TargetTables> {
   const present = new Map<string, TargetColumns>();
   const filled: string[] = [];
   const lacking: string[] = [];
@@ -92,7 +99,7 @@ export async function assertFits(
     present.set(tableKey(table), columns);
     const absent = table.columns.filter((name) => !columns.names.has(name));
     if (absent.length > 0) lacking.push(`${displayName(table)} (${absent.join(', ')})`);
-    if (!mayHaveRows && !(await target.isEmpty(table))) filled.push(displayName(table));
+    if (!(await target.isEmpty(table))) filled.push(displayName(table));
   }
   if (lacking.length > 0) {
     throw new RedundancyError(`Tables of the target lack columns of the file: ${lacking.join('; ')}.`, {
@@ -100,12 +107,12 @@ export async function assertFits(
       remedy: 'Bring the target to the schema of the export, or drop those tables: the import creates them.',
     });
   }
-  if (filled.length > 0) {
+  if (filled.length > 0 && !mayHaveRows) {
     throw new ImportRefused(
       `Tables of the target are not empty: ${filled.join(', ')}.`,
       'not-empty',
       'Empty them first; or repeat the command with --force, which adds the rows whose keys are not there and leaves the others as they are.',
     );
   }
-  return present;
+  return { present, filled: filled.length > 0 };
 }

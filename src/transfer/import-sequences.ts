@@ -10,14 +10,16 @@ export async function positionSql(target: ImportTarget, sql: string): Promise<st
   const name = literal.startsWith('E') ? literal.slice(2, -1).replaceAll('\\\\', '\\') : literal.slice(1, -1);
   const [, schema = '', sequence = ''] = /^("(?:[^"]|"")+")\.("(?:[^"]|"")+")$/s.exec(name.replaceAll("''", "'")) ?? [];
   const unquote = (part: string): string => part.slice(1, -1).replaceAll('""', '"');
-  const row = await target.value(
-    'SELECT last_value::text AS last, increment_by::text AS step FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2',
+  const step = await target.value(
+    'SELECT increment_by::text AS step FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2',
     [unquote(schema), unquote(sequence)],
   );
-  // Never used: null.
-  if (!row?.last) return sql;
-  const step = BigInt(row.step ?? '1');
-  const behind = BigInt(row.last) + step;
-  const further = step > 0n ? behind > BigInt(wanted) : behind < BigInt(wanted);
+  const at = await target.value(
+    `SELECT last_value::text AS last, is_called::text AS called FROM ${schema}.${sequence}`,
+  );
+  const by = BigInt(step?.step ?? '1');
+  // CockroachDB says is_called of every sequence, also of one whose next value was set.
+  const next = BigInt(at?.last ?? '0') + (at?.called === 'true' ? by : 0n);
+  const further = by > 0n ? next > BigInt(wanted) : next < BigInt(wanted);
   return further ? 'SELECT 1' : sql;
 }

@@ -70,9 +70,9 @@ async function importInto(
   assertHoldsValues(target, verified.trailer);
   const before = await target.progress(verified.sha256);
   const resumed = before !== null && !before.finished;
-  const present = await assertFits(target, verified.header, options.force || resumed);
-  if (!resumed) await target.begin(verified.sha256, options.force);
-  const merge = resumed ? before.merge : options.force;
+  const { present, filled } = await assertFits(target, verified.header, options.force || resumed);
+  const merge = resumed ? before.merge : filled;
+  if (!resumed) await target.begin(verified.sha256, merge);
   const run = new ImportRun(options, verified, target, present, {
     done: resumed ? before.statements : 0,
     merge,
@@ -205,7 +205,7 @@ class ImportRun {
           await this.#options.clock.sleep(backoff.next(), this.#options.signal);
           continue;
         }
-        throw importFailed(error, this.#position);
+        throw sqlstate === NOT_OURS ? takenOver(error) : importFailed(error, this.#position);
       }
     }
   }
@@ -243,6 +243,17 @@ class ImportRun {
       }),
     );
   }
+}
+
+/** Division by zero, of the statement that moves the progress: see ImportTarget.write. */
+const NOT_OURS = '22012';
+
+function takenOver(cause: unknown): RedundancyError {
+  return new RedundancyError('Another import of this file has gone on where this one was.', {
+    code: 'import-taken-over',
+    remedy: 'Let the other one end. Nothing was written twice.',
+    cause,
+  });
 }
 
 function importFailed(cause: unknown, position: number): RedundancyError {

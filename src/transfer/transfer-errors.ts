@@ -18,3 +18,13 @@ export class ImportRefused extends RedundancyError {
     super(message, { code, remedy, exitCode: 3 });
   }
 }
+
+/** Rejects with a failure of its own when the work ends because of the signal: half a transfer is not done. */
+export async function orInterrupted<T>(work: Promise<T>, signal: AbortSignal, remedy: string): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    throw new RedundancyError('Interrupted before the end.', { code: 'interrupted', remedy, cause });
+  }
+}

@@ -6,6 +6,7 @@ import { ConfigurationError } from '../../core/errors.js';
 import { displayName, type TableName } from '../../core/ident.js';
 import type { Side } from '../../reconcile/row-hash.js';
 import { runExport } from '../../transfer/run-export.js';
+import { orInterrupted } from '../../transfer/transfer-errors.js';
 import { createProgress } from '../progress.js';
 import type { Runtime } from '../runtime.js';
 import { asTableStatus } from '../transfer-progress.js';
@@ -28,7 +29,7 @@ export async function exportSide(
   const toStdout = options.output === '-';
   const started = systemClock.monotonic();
   const progress = createProgress(stderr, Date.now, 'Exported');
-  const result = await runExport({
+  const work = runExport({
     side: options.source,
     config: clientConfig(config[options.source]),
     stream: config.stream.name,
@@ -39,6 +40,7 @@ export async function exportSide(
     now: () => new Date(),
     onProgress: (tables) => progress.update(tables.map(asTableStatus)),
   }).finally(() => progress.stop());
+  const result = await orInterrupted(work, signal, 'No file was left behind. Repeat the command.');
   const seconds = (systemClock.monotonic() - started) / 1000;
   const report = toStdout ? stderr : stdout;
   if (options.json) {

@@ -3,6 +3,7 @@ import { clientConfig } from '../../config/client-config.js';
 import { systemClock } from '../../core/clock.js';
 import type { Side } from '../../reconcile/row-hash.js';
 import { runImport } from '../../transfer/run-import.js';
+import { orInterrupted } from '../../transfer/transfer-errors.js';
 import { createProgress } from '../progress.js';
 import type { Runtime } from '../runtime.js';
 import { asTableStatus } from '../transfer-progress.js';
@@ -23,7 +24,7 @@ export async function importFile(
   const { config } = runtime;
   const started = systemClock.monotonic();
   const progress = createProgress(streams.stderr, Date.now, 'Imported');
-  const result = await runImport({
+  const work = runImport({
     side: options.target,
     config: clientConfig(config[options.target]),
     secondary: clientConfig(config.secondary),
@@ -34,6 +35,7 @@ export async function importFile(
     signal,
     onProgress: (tables) => progress.update(tables.map(asTableStatus)),
   }).finally(() => progress.stop());
+  const result = await orInterrupted(work, signal, 'Repeat the command: it continues where it stopped.');
   const seconds = (systemClock.monotonic() - started) / 1000;
   if (options.json) {
     streams.stdout.write(`${JSON.stringify({ target: options.target, ...result, seconds }, null, 2)}\n`);
