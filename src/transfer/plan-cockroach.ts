@@ -3,31 +3,23 @@
  * well; where the stream knows what a column is on the primary, PostgreSQL gets that type back.
  */
 import { displayName, quoteIdent, quoteLiteral, quoteTable, type TableName, tableKey } from '../core/ident.js';
-import { jsonToHstore } from '../reconcile/back.js';
 import { readCockroachCatalog } from '../schema/catalog-cockroach.js';
 import { rows as query } from '../schema/catalog-session.js';
-import type { CatalogModel, ColumnModel, KeyModel, TableModel } from '../schema/model.js';
-import { type CockroachDetails, readDetails } from './cockroach-details.js';
-import { type ExportedTable, type ExportPlan, parentsFirst, type RowForms, type WrittenColumn } from './export-plan.js';
+import type { CatalogModel, KeyModel, TableModel } from '../schema/model.js';
+import { readDetails } from './cockroach-details.js';
+import { type ExportedTable, type ExportPlan, parentsFirst, type RowForms } from './export-plan.js';
 import type { ExportSource } from './export-source.js';
-import { type KnownType, needsExtension, postgresType, readKnownTypes } from './known-types.js';
-import { writerFromCockroach } from './literal.js';
-import { drawnFrom, planSequences } from './plan-sequences.js';
-import { eachIn, neutral, only, type PortableSql, same } from './portable-sql.js';
-import { portableExpression } from './shared-expression.js';
+import { needsExtension, readKnownTypes } from './known-types.js';
+import { type CockroachContext, planColumn } from './plan-cockroach-column.js';
+import { planSequences } from './plan-sequences.js';
+import { eachIn, only, type PortableSql, same } from './portable-sql.js';
+import { sharedExpression } from './shared-expression.js';
 
 const ALL_TABLES = `
 SELECT n.nspname::STRING AS schema, c.relname::STRING AS name
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%'
   AND n.nspname NOT IN ('information_schema', 'crdb_internal', 'db_redundancy') ORDER BY 1, 2`;
-
-interface Context {
-  readonly catalog: CatalogModel;
-  readonly details: CockroachDetails;
-  readonly known: ReadonlyMap<string, ReadonlyMap<string, KnownType>>;
-  readonly notes: string[];
-}
 
 export async function planFromCockroach(
   source: ExportSource,
@@ -37,7 +29,7 @@ export async function planFromCockroach(
   const names = wanted === '*' ? await query<TableName>(source.client, ALL_TABLES) : wanted;
   const catalog = await readCockroachCatalog(source.client, names);
   const missing = [...catalog.missing, ...catalog.skipped.map((entry) => entry.table)];
-  const context: Context = {
+  const context: CockroachContext = {
     catalog,
     details: await readDetails(source.client, names),
     known: await readKnownTypes(source, stream),
@@ -46,7 +38,7 @@ export async function planFromCockroach(
   return { plan: planOf(context), missing };
 }
 
-function planOf(context: Context): ExportPlan {
+function planOf(context: CockroachContext): ExportPlan {
   const { catalog, details } = context;
   const tables = catalog.tables.map((table) => ({ table, planned: planTable(context, table) }));
   const sequences = planSequences(catalog).filter(({ uses }) => uses.length > 0);
@@ -112,13 +104,7 @@ interface PlannedTable {
   readonly exported: ExportedTable;
 }
 
-interface BothDefinitions {
-  readonly postgres: string;
-  readonly cockroach: string;
-  readonly writes: { readonly postgres: WrittenColumn | null; readonly cockroach: WrittenColumn | null };
-}
-
-function planTable(context: Context, table: TableModel): PlannedTable {
+function planTable(context: CockroachContext, table: TableModel): PlannedTable {
   const columns = table.columns.map((column) => planColumn(context, table, column));
   const constraints: string[] = table.primaryKey ? [key('PRIMARY KEY', table.primaryKey)] : [];
   for (const unique of table.uniques)
@@ -127,7 +113,8 @@ function planTable(context: Context, table: TableModel): PlannedTable {
   for (const check of table.checks) {
     const name = `CONSTRAINT ${quoteIdent(check.name)}`;
     const body = check.expression.replace(/ NOT VALID$/, '');
-    if (portableExpression(body)) constraints.push(`${name} ${neutral(body)}`);
+    const shared = sharedExpression(body);
+    if (shared !== null) constraints.push(`${name} ${shared}`);
     else {
       late.push(only('cockroach', `ALTER TABLE ${quoteTable(table.schema, table.name)} ADD ${name} ${body}`));
       context.notes.push(
@@ -164,7 +151,7 @@ function key(kind: string, { name, columns }: KeyModel): string {
   return `CONSTRAINT ${quoteIdent(name)} ${kind} (${columns.map(quoteIdent).join(', ')})`;
 }
 
-function isPlainUnique({ details }: Context, table: TableModel, name: string): boolean {
+function isPlainUnique({ details }: CockroachContext, table: TableModel, name: string): boolean {
   const index = details.indexes.find((each) => each.name === name && tableKey(each.table) === tableKey(table));
   return index !== undefined && !index.special;
 }
@@ -178,68 +165,20 @@ function comments(table: TableModel): PortableSql[] {
   return table.comment === null ? list : [same(`COMMENT ON TABLE ${at} IS ${text(table.comment)}`), ...list];
 }
 
-function planColumn(context: Context, table: TableModel, column: ColumnModel): BothDefinitions {
-  const known = context.known.get(tableKey(table))?.get(column.name) ?? null;
-  const display = neutral(column.type.display);
-  const type = postgresType(display, known);
-  const end = column.nullable ? '' : ' NOT NULL';
-  const plain: WrittenColumn = {
-    name: column.name,
-    select: quoteIdent(column.name),
-    write: writerFromCockroach(column.type.name),
-  };
-  const asHstore: WrittenColumn = { ...plain, write: (text, refused) => plain.write(jsonToHstore(text), refused) };
-  const written = {
-    postgres: known?.type.endsWith('hstore') && column.type.name === 'jsonb' ? asHstore : plain,
-    cockroach: plain,
-  };
-  if (!column.generated) {
-    const value = defaultOf(context, table, column);
-    return {
-      postgres: `${type}${value.postgres}${end}`,
-      cockroach: `${display}${value.cockroach}${end}`,
-      writes: written,
-    };
-  }
-  const { kind, expression } = column.generated;
-  const generated = (sql: string, how: string): string => `GENERATED ALWAYS AS (${sql}) ${how}`;
-  const there = `${display} ${generated(neutral(expression), kind === 'virtual' ? 'VIRTUAL' : 'STORED')}${end}`;
-  if (portableExpression(expression)) {
-    const postgres = `${type} ${generated(neutral(expression), 'STORED')}${end}`;
-    return { postgres, cockroach: there, writes: { postgres: null, cockroach: null } };
-  }
-  context.notes.push(
-    `on PostgreSQL: ${displayName(table)}.${column.name}: a plain column: ${expression} may mean something else there`,
-  );
-  return { postgres: `${type}${end}`, cockroach: there, writes: { postgres: written.postgres, cockroach: null } };
-}
-
-function defaultOf(context: Context, table: TableModel, column: ColumnModel): Record<'postgres' | 'cockroach', string> {
-  if (column.default === null) return { postgres: '', cockroach: '' };
-  const sequence = drawnFrom(column, context.catalog.sequences);
-  if (sequence) {
-    const text = ` DEFAULT nextval(${quoteLiteral(quoteTable(sequence.schema, sequence.name)).trim()})`;
-    return { postgres: text, cockroach: text };
-  }
-  const text = ` DEFAULT ${neutral(column.default).replace(/\bcurrent_date\(\)/, 'current_date')}`;
-  if (portableExpression(column.default)) return { postgres: text, cockroach: text };
-  context.notes.push(`on PostgreSQL: ${displayName(table)}.${column.name}: default ${column.default} not created`);
-  return { postgres: '', cockroach: ` DEFAULT ${column.default}` };
-}
-
-function indexStatements(context: Context): PortableSql[] {
+function indexStatements(context: CockroachContext): PortableSql[] {
   return context.details.indexes.flatMap((index) => {
     const owner = context.catalog.tables.find((table) => tableKey(table) === tableKey(index.table));
     if (!owner || index.primary) return [];
     if (owner.uniques.some((unique) => unique.name === index.name) && !index.special) return [];
     const head = `CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${quoteIdent(index.name)} ON ${quoteTable(index.table.schema, index.table.name)} USING `;
-    if (portableExpression(index.tail)) return [same(`${head}${neutral(index.tail)}`)];
+    const shared = sharedExpression(index.tail);
+    if (shared !== null) return [same(`${head}${shared}`)];
     context.notes.push(`on PostgreSQL: ${displayName(index.table)}.${index.name}: index not created: ${index.tail}`);
     return [only('cockroach', `${head}${index.tail}`)];
   });
 }
 
-function foreignKeys({ catalog, details, notes }: Context): PortableSql[] {
+function foreignKeys({ catalog, details, notes }: CockroachContext): PortableSql[] {
   return details.foreignKeys.flatMap((foreign) => {
     if (!catalog.tables.some((table) => tableKey(table) === tableKey(foreign.references))) {
       notes.push(

@@ -5,8 +5,9 @@
 import { SHARED_FUNCTIONS } from './cockroach-floor.js';
 import { neutral } from './portable-sql.js';
 
+/** In the first place also casts to types of the user, which stand in the file: enums. */
 const TOKEN =
-  /("(?:[^"]|"")*")|([eE]?'(?:[^'\\]|''|\\.)*')|(::[A-Z][A-Z0-9]*(?:\(\d+(?:,\s*\d+)?\))?(?:\[\])?)|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|(\d+(?:\.\d+)?)|(<=|>=|<>|!=|\|\||->>|->|@>|<@|[=<>+*(),[\]-])|(\s+)/gsy;
+  /("(?:[^"]|"")*"|::(?:"(?:[^"]|"")*"|[a-z_]\w*)\.(?:"(?:[^"]|"")*"|[a-z_]\w*)(?:\[\])?)|([eE]?'(?:[^'\\]|''|\\.)*')|(::[A-Z][A-Z0-9]*(?:\(\d+(?:,\s*\d+)?\))?(?:\[\])?)|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|(\d+(?:\.\d+)?)|(<=|>=|<>|!=|\|\||->>|->|@>|<@|[=<>+*(),[\]-])|(\s+)/gsy;
 
 const CAST_TYPES = new Set(
   [
@@ -34,19 +35,27 @@ const WORDS = new Set(
 );
 const BARE_TIME = /^current_date\b/;
 
-export function portableExpression(expression: string): boolean {
-  const text = neutral(expression).replace(/\bcurrent_date\(\)/g, 'current_date');
+/** The expression as both databases read it; null when it is not known to mean the same. */
+export function sharedExpression(expression: string): string | null {
+  const text = withParentheses(neutral(expression).replace(/\bcurrent_date\(\)/g, 'current_date'));
   let at = 0;
   while (at < text.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (!match) return false;
+    if (!match) return null;
     const [all, , , cast, word] = match;
     at += all.length;
-    if (cast !== undefined && !CAST_TYPES.has(/[A-Z][A-Z0-9]*/.exec(cast)?.[0] ?? '')) return false;
-    if (word !== undefined && text[at] === '(' && !known(word)) return false;
+    if (cast !== undefined && !CAST_TYPES.has(/[A-Z][A-Z0-9]*/.exec(cast)?.[0] ?? '')) return null;
+    if (word !== undefined && text[at] === '(' && !known(word)) return null;
   }
-  return true;
+  return text;
+}
+
+const ANY_ARRAY = /\b(ANY|ALL) (ARRAY\[(?:[^'\]]|'(?:[^'\\]|''|\\.)*')*\])/g;
+
+/** CockroachDB prints `= ANY ARRAY[...]`, where PostgreSQL wants parentheses. */
+function withParentheses(text: string): string {
+  return text.replace(ANY_ARRAY, '$1 ($2)');
 }
 
 function known(word: string): boolean {
