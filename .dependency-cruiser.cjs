@@ -38,6 +38,7 @@ module.exports = {
       ['core', 'source', 'apply', 'schema', 'meta', 'pipeline', 'catchup', 'promotion', 'reconcile', 'streamer'],
       'the way back joins both directions; the controller sees its interface',
     ),
+    only('transfer', 'transfer', ['core', 'schema', 'source', 'apply', 'reconcile'], 'export and import'),
     only('http-reads-status', 'http', ['core', 'log'], 'http reads a status interface'),
     only('authority', 'authority', ['core'], 'the authority grants what the controller published'),
     only('router-is-light', 'router', ['core'], 'applications import the router: core and pg, nothing else'),

@@ -6,6 +6,8 @@ import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { runController } from './commands/controller.js';
 import { doctor } from './commands/doctor.js';
+import { type ExportCommand, exportSide } from './commands/export.js';
+import { type ImportCommand, importFile } from './commands/import.js';
 import { initSecondary } from './commands/init-secondary.js';
 import { type ListName, printList } from './commands/lists.js';
 import { type OrderOptions, order } from './commands/order.js';
@@ -133,6 +135,26 @@ program
   .description('check everything that must hold on both sides, with the statement that mends it')
   .option('--json', 'for programs')
   .action((options: { json?: boolean }, command: Command) => doctor(runtime(command), options, process.stdout));
+
+const SIDES = ['primary', 'secondary'];
+
+program
+  .command('export')
+  .description('one consistent snapshot as SQL that plain psql restores on PostgreSQL and on CockroachDB')
+  .addOption(new Option('--source <side>', 'the side to read').choices(SIDES).makeOptionMandatory())
+  .requiredOption('--output <file>', 'where to write; packed when the name ends in .gz; - for standard output')
+  .option('--table <names>', 'other tables than DB_SYNC_TABLES: schema.table, separated by commas, or *')
+  .option('--json', 'the result for programs')
+  .action((options: ExportCommand, command: Command) => exportSide(runtime(command), options, process, stop.signal));
+
+program
+  .command('import')
+  .description('a file of export into a side: checked before the first write; repeat it after an interruption')
+  .addOption(new Option('--target <side>', 'the side to write').choices(SIDES).makeOptionMandatory())
+  .requiredOption('--input <file>', 'a file that export has written, packed or not')
+  .option('--force', 'also into the active side, and into tables that have rows, which stay as they are')
+  .option('--json', 'the result for programs')
+  .action((options: ImportCommand, command: Command) => importFile(runtime(command), options, process, stop.signal));
 
 program
   .command('demo')

@@ -5,9 +5,10 @@
 const OURS = [
   ...['table', 'full', 'repair', 'json', 'report', 'verbose', 'env-file', 'seconds', 'keep'],
   ...['dry-run', 'reason', 'allow-data-loss', 'limit'],
+  ...['source', 'target', 'input', 'output'],
 ];
 /** npm has a setting of this name: it is handed over only where it is an option of ours. */
-const FORCED: ReadonlySet<string> = new Set(['db:failover', 'db:failback']);
+const FORCED: ReadonlySet<string> = new Set(['db:failover', 'db:failback', 'db:import']);
 
 export function npmOptions(
   args: readonly string[],
