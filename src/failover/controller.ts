@@ -287,6 +287,7 @@ export class Controller implements ControllerSurface {
         log.info({ epoch: row.epoch, state: row.state }, 'This controller leads');
         this.#machine = initialState();
       }
+      this.#machine = { ...this.#machine, state: row.state, durable: row.state, active: row.active };
       this.#intent = null;
       this.#learn(row);
       this.#leads = true;

@@ -190,7 +190,7 @@ describe('two controllers', () => {
   it('one leads, the other takes over when it is gone, and goes on with what was begun', async () => {
     await using pair = await pairOf();
     await using rig = await failoverRig(pair, DDL, TABLES);
-    const first = await rig.control().leading();
+    await using first = await rig.control().leading();
     await first.controller.idle();
     await using second = rig.control({ settings: { autoFailover: true } });
     await waitFor(() => second.controller.snapshot().epoch > 0, { what: 'the second has read the row' });

@@ -46,6 +46,7 @@ export class RunningController implements AsyncDisposable {
   readonly #built: BuiltController;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
+  #stopped: Promise<void> | null = null;
 
   constructor(pair: DatabasePair, stateDir: string, choices: ControllerChoices = {}) {
     const primary = connectionOf(choices.primaryUrl ?? pair.primary.url);
@@ -115,7 +116,12 @@ export class RunningController implements AsyncDisposable {
     return `state ${state}, alerts ${JSON.stringify(alerts)}\n${lines.join('\n')}`;
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#abort.abort(new Error('test is done'));
     await this.#done;
     await this.#built.close();
