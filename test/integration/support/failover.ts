@@ -98,6 +98,15 @@ export class RunningController implements AsyncDisposable {
     return this;
   }
 
+  /** The standby is closed, and it is known how far the stream is. */
+  async settled(): Promise<this> {
+    await this.leading();
+    await this.controller.idle();
+    const lag = async () => (await this.controller.guards('failover')).find((guard) => guard.name === 'stream-lag');
+    await waitFor(async () => (await lag())?.value !== 'unknown', { what: 'the stream has told its position' });
+    return this;
+  }
+
   async reaches(state: FailoverState, timeoutMs = 30_000): Promise<void> {
     try {
       await waitFor(() => this.controller.snapshot().state === state, { what: `state ${state}`, timeoutMs });
