@@ -75,12 +75,11 @@ async function compareAll(run: PrimaryRun, tailLost: boolean): Promise<void> {
 
 /** Row by row, by the evidence that there is. */
 async function settleTable(run: PrimaryRun, table: RecoveryTable, changedAtMs: number | null): Promise<void> {
-  const late = new Map<RecoveryTable, TailItem[]>();
+  const late: TailItem[] = [];
   for await (const keys of differingKeys(run.copy.sides, table)) {
     run.merge.signal.throwIfAborted();
-    const items = keys.map((rowKey): TailItem => ({ rowKey, changedAtMs, born: false }));
-    const refused = await settle(run.merge, table, items, false);
-    if (refused.length > 0) late.set(table, [...(late.get(table) ?? []), ...refused]);
+    const items = keys.map((rowKey): TailItem => ({ table, rowKey, changedAtMs, born: false }));
+    late.push(...(await settle(run.merge, items, false)));
   }
   await settleLate(run.merge, late);
 }

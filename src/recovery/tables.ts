@@ -37,6 +37,8 @@ export interface RecoveryTable extends KeyShape {
   readonly key: readonly number[] | null;
   readonly canonical: readonly CanonicalColumn[];
   readonly canonicalKey: readonly CanonicalColumn[];
+  /** Columns outside the key that the primary numbers itself, always: they take a value in an INSERT only. */
+  readonly fixed: readonly string[];
   /** Position in `columns` of `updated_at`, where it can be compared. */
   readonly updatedAt: number | null;
   /** Columns of the secondary that the primary has no place for. */
@@ -91,6 +93,9 @@ export async function readTables(
       key,
       canonical: compared,
       canonicalKey: (key ?? []).map((i) => compared.find(({ name }) => name === columns[i]?.name) as CanonicalColumn),
+      fixed: model.columns
+        .filter(({ identity, name }) => identity === 'a' && !there.primaryKey?.includes(name))
+        .map(({ name }) => name),
       updatedAt: updatedAt < 0 ? null : updatedAt,
       unknown: there.columns.filter(({ name }) => !here.byName.has(name)).map(({ name }) => name),
       complete: listed.find((table) => tableKey(table) === tableKey(model))?.complete ?? true,

@@ -232,6 +232,19 @@ describeDialects('recovery of hard cases', (dialect) => {
     await it_.home('p', 'c');
   });
 
+  it('G7 does not let the primary delete what the secondary still has', async () => {
+    await using it_ = await away(
+      `CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);
+       CREATE TABLE n (id int PRIMARY KEY, code text REFERENCES p (code) ON DELETE SET NULL);
+       INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'); INSERT INTO c VALUES (1, 1), (2, 2); INSERT INTO n VALUES (1, 'c');`,
+    );
+    await it_.secondary(`DELETE FROM p`);
+    it_.recovery.recoverPrimary(await fenceOf(it_.pair));
+    await expect(it_.recovery.drain(never)).rejects.toBeInstanceOf(CopyRefusedError);
+    await it_.secondary(`DELETE FROM c; UPDATE n SET code = NULL`);
+    await it_.home('p', 'c', 'n');
+  });
+
   it('refuses to hand back what the primary has no column for, or changes when it is written', async () => {
     await using it_ = await away(`CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'v');`);
     await it_.secondary(`ALTER TABLE t ADD COLUMN extra text`);

@@ -5,6 +5,8 @@ import { formatLsn } from '../../core/lsn.js';
 import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 
+const CONTROL_SQL = 'SELECT state, epoch::text, active, reason FROM db_redundancy.control WHERE stream = $1';
+
 export async function status(
   runtime: Runtime,
   options: { readonly json?: boolean },
@@ -14,8 +16,17 @@ export async function status(
   const live = await fetch(new URL('/api/system/replication-lag', base), { signal: AbortSignal.timeout(3000) })
     .then(async (response) => (await response.json()) as Record<string, unknown>)
     .catch(() => null);
+  const health = await fetch(new URL('/api/system/db-health', base), { signal: AbortSignal.timeout(3000) })
+    .then(async (response) => (response.status === 404 ? null : ((await response.json()) as Record<string, unknown>)))
+    .catch(() => null);
   if (live) {
-    output.write(options.json ? `${JSON.stringify(live, null, 2)}\n` : describe(live));
+    const control = health && {
+      state: health.state,
+      controlEpoch: health.epoch,
+      activeDatabase: health.activeDatabase,
+    };
+    const both = { ...live, ...control };
+    output.write(options.json ? `${JSON.stringify(both, null, 2)}\n` : describe(both));
     return;
   }
   const streamer = createStreamer(runtime);
@@ -33,8 +44,15 @@ export async function status(
       });
     }
     const tables = await streamer.store.list();
+    const control = await streamer.link
+      .with((session) => session.run({ text: CONTROL_SQL, values: [runtime.config.stream.name] }))
+      .then(({ rows }) => rows[0] ?? null);
     const stored = {
       status: 'not running',
+      state: control?.state ?? 'no controller has run yet',
+      controlEpoch: control?.epoch ? Number(control.epoch) : null,
+      activeDatabase: control?.active ?? 'primary',
+      reason: control?.reason ?? null,
       appliedLsn: formatLsn(checkpoint.lsn),
       lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
       epoch: checkpoint.epoch,
