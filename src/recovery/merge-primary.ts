@@ -9,7 +9,7 @@ import type { CatchupRow } from './catchup-store.js';
 import { differingKeys } from './compare.js';
 import { conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
-import { mergeTail, settleLate } from './merge-tail.js';
+import { mergeTail, portions, settleLate } from './merge-tail.js';
 import type { PrimaryRun } from './primary-run.js';
 import { settle, type TailItem } from './settle.js';
 import type { RecoveryTable } from './tables.js';
@@ -79,7 +79,7 @@ async function settleTable(run: PrimaryRun, table: RecoveryTable, changedAtMs: n
   for await (const keys of differingKeys(run.copy.sides, table)) {
     run.merge.signal.throwIfAborted();
     const items = keys.map((rowKey): TailItem => ({ table, rowKey, changedAtMs, born: false }));
-    late.push(...(await settle(run.merge, items, false)));
+    for (const portion of portions(items)) late.push(...(await settle(run.merge, portion, false)));
   }
   await settleLate(run.merge, late);
 }
