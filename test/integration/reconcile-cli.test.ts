@@ -67,6 +67,8 @@ describeDialects('reconciliation by hand', (dialect) => {
       const { primary, secondary } = await bothSides(pair, table);
       expect(secondary).toEqual(primary);
     }
+    const { stdout } = await run(['status', '--json'], { ...env, DB_HTTP_PORT: '1' });
+    expect(stdout).toMatch(/"verified": "equal at 20/);
     expect(await run(['verify', '--table', 'nothing'], env)).toMatchObject({ code: 2, stderr: /Known tables/ });
     await query(
       pair.secondary.url,
