@@ -2,6 +2,7 @@
 import { readCheckpoint } from '../../apply/checkpoint.js';
 import { RedundancyError } from '../../core/errors.js';
 import { formatLsn } from '../../core/lsn.js';
+import type { VerifyResult } from '../../core/status.js';
 import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 
@@ -47,6 +48,8 @@ export async function status(
     const control = await streamer.link
       .with((session) => session.run({ text: CONTROL_SQL, values: [runtime.config.stream.name] }))
       .then(({ rows }) => rows[0] ?? null);
+    const { state: found } = streamer.reconciler;
+    await found.load();
     const stored = {
       status: 'not running',
       state: control?.state ?? 'no controller has run yet',
@@ -56,7 +59,11 @@ export async function status(
       appliedLsn: formatLsn(checkpoint.lsn),
       lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
       epoch: checkpoint.epoch,
-      tables: tables.map(({ schema, name, state, reason }) => ({ table: `${schema}.${name}`, state, reason })),
+      lastSync: found.lastSyncAt,
+      tables: tables.map(({ schema, name, state, reason }) => ({
+        ...{ table: `${schema}.${name}`, state, reason },
+        verified: verified(found.statusOf({ schema, name }).lastVerify),
+      })),
     };
     output.write(
       options.json
@@ -67,6 +74,15 @@ export async function status(
     await streamer.link.close();
     await streamer.source.close();
   }
+}
+
+/** The last verify in a few words; null before the first. */
+function verified(result: VerifyResult | undefined): string | null {
+  if (!result) return null;
+  const { at, different, extra, missing, repaired, skipped } = result;
+  if (skipped !== null) return `not verified at ${at}: ${skipped}`;
+  const left = missing + extra + different - repaired;
+  return left === 0 ? `equal at ${at}` : `${left} rows differed at ${at}`;
 }
 
 function describe(facts: Record<string, unknown>): string {
