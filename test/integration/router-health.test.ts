@@ -70,7 +70,12 @@ describe('healthHandler', () => {
     const pool = new RouterPool({ primary: routing.options().primary });
     const { code, body } = await look(healthHandler(pool));
     expect(code).toBe(200);
-    expect(body).toMatchObject({ activeDatabase: 'primary', epoch: 0, secondary: { connected: false } });
+    expect(body).toMatchObject({
+      status: 'healthy',
+      activeDatabase: 'primary',
+      epoch: 0,
+      secondary: { connected: false },
+    });
     await pool.end();
   });
 });

@@ -90,7 +90,7 @@ export const LIBRARIES: Readonly<Record<string, (options: RouterPoolOptions) => 
 
   Prisma: (options) => {
     const pool = new RouterPool(options);
-    const prisma = new PrismaClient({ adapter: new PrismaPg(pool as never) });
+    const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
     return {
       add: (id) => prisma.note.create({ data: { id, text: 'x' } }),
       ids: async () => sorted(await prisma.note.findMany()),
