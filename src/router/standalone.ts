@@ -55,6 +55,11 @@ export class StandaloneClient extends RoutedClient {
     return undefined;
   }
 
+  /** Its library's pool has no other way to learn that a connection is of no use any more. */
+  protected override get announces(): boolean {
+    return true;
+  }
+
   async #whenOpen(): Promise<this> {
     await untilOpen(this.#routing);
     if (this.#routing.side !== this.side) this.#adopt();

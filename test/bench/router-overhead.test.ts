@@ -14,7 +14,7 @@ it('throughput of SELECT 1 is that of pg.Pool', async () => {
   const primary = { connectionString: routing.urls.primary, max: 4 };
   const plain = new Pool(primary);
   const routed = routing.pool({ primary });
-  const work = LONG ? { rounds: 40, queries: 5_000, lanes: 4 } : { rounds: 11, queries: 1_000, lanes: 4 };
+  const work = LONG ? { rounds: 40, queries: 5_000, lanes: 4 } : { rounds: 9, queries: 500, lanes: 4 };
   const result = await compareThroughput(plain, routed, work);
   console.log(
     `pg.Pool ${result.plainPerSecond.toFixed(0)}/s, RouterPool ${result.routedPerSecond.toFixed(0)}/s, ` +
