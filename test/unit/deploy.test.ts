@@ -126,9 +126,12 @@ describe('compose.yaml', () => {
     expect(primary?.command?.join(' ')).toContain('wal_level=logical');
     expect(secondary?.image).toMatch(/cockroach/);
     for (const name of Object.keys(redundancy?.environment ?? {})) expect([...known]).toContain(name);
-    const used = Object.values(compose.services).flatMap((service) =>
-      (service.volumes ?? []).map((volume) => volume.split(':')[0]),
+    const mounted = Object.values(compose.services).flatMap((service) =>
+      (service.volumes ?? []).map((volume) => volume.split(':')[0] ?? ''),
     );
+    const files = mounted.filter((source) => source.startsWith('./'));
+    for (const path of files) await access(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
+    const used = mounted.filter((source) => !files.includes(source));
     expect(used.sort()).toEqual(Object.keys(compose.volumes).sort());
   });
 });

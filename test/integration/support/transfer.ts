@@ -1,8 +1,9 @@
 /** Export and import as a test runs them: by the command line, or in this process, which is faster. */
 import { systemClock } from '../../../src/core/clock.js';
 import type { Side } from '../../../src/reconcile/row-hash.js';
+import type { ImportResult } from '../../../src/transfer/import-run.js';
 import { type ExportResult, runExport } from '../../../src/transfer/run-export.js';
-import { type ImportResult, runImport } from '../../../src/transfer/run-import.js';
+import { runImport } from '../../../src/transfer/run-import.js';
 import type { DatabasePair } from '../../harness/cluster.js';
 import { spawnCli } from '../../harness/process.js';
 
