@@ -161,7 +161,13 @@ async function run(dialect: SecondaryDialect, seed: number, size: { tail: number
   for (let step: Step = 'drain'; step !== 'done'; ) {
     const now = recovery;
     const done: Promise<Step> =
-      step === 'drain' ? now.drain(signal).then(() => 'hand back') : now.handBack().then(() => 'done');
+      step === 'drain'
+        ? now.drain(signal).then(({ mended }) => {
+            // The comparison is a second line of defence: the copying itself must have been right.
+            expect(mended, `seed ${seed}`).toBe(0);
+            return 'hand back';
+          })
+        : now.handBack().then(() => 'done');
     done.catch(() => undefined);
     const next: Step | null = await Promise.race([done, now.crashed.then(() => null)]);
     if (next !== null) step = next;
