@@ -14,7 +14,7 @@ describe('healthHandler', () => {
   it('answers as the application sees both databases, where the controller has no such route', async () => {
     await using routing = await Routing.open();
     const pool = routing.pool({ holdTimeoutMs: 500 });
-    const handler = healthHandler(pool, { passiveEveryMs: 0, timeoutMs: 1_000 });
+    const handler = healthHandler(pool, { passiveEveryMs: 0, timeoutMs: 10_000 });
     const healthy = await look(handler);
     expect(healthy.code).toBe(200);
     expect(healthy.body).toMatchObject({
@@ -60,7 +60,7 @@ describe('healthHandler', () => {
       ],
     });
     const pool = routing.pool({ controllerUrl: controller.base });
-    const { code, body } = await look(healthHandler(pool));
+    const { code, body } = await look(healthHandler(pool, { timeoutMs: 10_000 }));
     expect(code).toBe(200);
     expect(body).toMatchObject({ ...told, status: 'degraded', primary: { connected: true } });
   });
