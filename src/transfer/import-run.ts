@@ -129,8 +129,8 @@ export class ImportRun {
         };
         return this.#target.write(insertSql(insert, rules), this.#verified.sha256, this.#position);
       });
-      this.#written += written;
-      this.#kept += insert.rows - written;
+      this.#written += written ?? 0;
+      this.#kept += written === null ? 0 : insert.rows - written;
       return;
     }
     await this.#attempt(() => this.#define(sql));
@@ -152,8 +152,8 @@ export class ImportRun {
     }
   }
 
-  /** Repeats what the server itself asks to be repeated. A lost connection ends the run; the next one continues. */
-  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+  /** Repeats what the server asks to be repeated; null: it is done already. A lost connection ends the run. */
+  async #attempt<T>(work: () => Promise<T>): Promise<T | null> {
     const backoff = new Backoff({ initialMs: 50, maxMs: 5_000 });
     for (;;) {
       try {
@@ -164,7 +164,11 @@ export class ImportRun {
           await this.#options.clock.sleep(backoff.next(), this.#options.signal);
           continue;
         }
-        throw sqlstate === NOT_OURS ? takenOver(error) : importFailed(error, this.#position);
+        if (sqlstate !== NOT_OURS) throw importFailed(error, this.#position);
+        // A session of a run that was killed may have ended its last statement after that: this very one.
+        const progress = await this.#target.progress(this.#verified.sha256);
+        if (progress?.statements !== this.#position) throw takenOver(error);
+        return null;
       }
     }
   }

@@ -9,7 +9,7 @@ import type { Side } from '../../src/reconcile/row-hash.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { spawnCli } from '../harness/process.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
-import { canonicalDump, query } from '../harness/sql.js';
+import { canonicalDump, query, withClient } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
 import { exportFile, importFile, runCli, transferEnvironment } from './support/transfer.js';
 
@@ -70,6 +70,31 @@ describeDialects('import', (dialect) => {
       expect(await canonicalDump(fresh.secondary.url, table)).toEqual(await canonicalDump(pair.primary.url, table));
     }
   });
+
+  it.runIf(dialect === 'postgres')(
+    'loses its session between rows and progress: neither is there, and it goes on',
+    async () => {
+      await using fresh = await createDatabasePair('import_cut', dialect);
+      const env = transferEnvironment(fresh);
+      const args = ['import', '--target=secondary', `--input=${file}`];
+      await using cli = await spawnCli(args, { env });
+      await waitFor(async () => (await statements(fresh.secondary.url)) >= 6, { what: 'some statements are done' });
+      await withClient(fresh.secondary.url, async (client) => {
+        await client.query('BEGIN; SELECT 1 FROM db_redundancy.import_progress FOR UPDATE');
+        const blocked = `SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        await waitFor(async () => (await client.query(blocked)).rows.length > 0, {
+          what: 'the import waits for the row',
+        });
+        await client.query('ROLLBACK');
+      });
+      expect((await cli.exit).code).toBe(1);
+      expect(cli.output('stderr')).toContain('Mend the cause and repeat the command');
+      const again = await runCli(args, env);
+      expect(again, again.stderr).toMatchObject({ code: 0 });
+      expect(await canonicalDump(fresh.secondary.url, 'log')).toEqual(await canonicalDump(pair.primary.url, 'log'));
+    },
+  );
 
   it('refuses an altered file before the first write, whatever is forced', async () => {
     await using fresh = await createDatabasePair('import_bad', dialect);
