@@ -4,14 +4,18 @@ import type { StatusSource, StreamSnapshot } from '../../core/status.js';
 import type { Controller } from '../../failover/controller.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
+import { dashboardRoutes } from '../../http/dashboard.js';
 import { dbHealthRoutes } from '../../http/db-health.js';
 import { createMetrics } from '../../http/metrics.js';
 import { tablesRoutes } from '../../http/reconcile.js';
 import { routeRoutes } from '../../http/route.js';
 import { startHttpServer } from '../../http/server.js';
+import { systemRoutes } from '../../http/system-events.js';
+import { SystemSource } from '../../http/system-source.js';
 import { zeroCounters } from '../../streamer/counters.js';
 import { createFailover } from '../failover.js';
 import { createStreamer, type Runtime } from '../runtime.js';
+import { systemSettings } from '../system-settings.js';
 
 export async function runController(runtime: Runtime, signal: AbortSignal): Promise<void> {
   const { config, logger } = runtime;
@@ -27,6 +31,16 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     await streamer.refreshFromStore();
     return streamer.snapshot();
   };
+  using system = new SystemSource({
+    name: config.stream.name,
+    settings: systemSettings(config),
+    controller,
+    routers: () => authority.routers().length,
+    stream: null,
+    storedTables: async () => (await snapshot()).tables,
+    control: config.http.controlToken !== null,
+    redact: runtime.redact,
+  });
   const http = await startHttpServer({
     host: config.http.host,
     port: config.http.port,
@@ -35,6 +49,8 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     logger,
     controlToken: config.http.controlToken,
     routes: [
+      dashboardRoutes(),
+      systemRoutes(system),
       routeRoutes(authority),
       dbHealthRoutes({ controller, stream: null }),
       controlRoutes(controller),

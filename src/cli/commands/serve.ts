@@ -2,17 +2,21 @@
 import { createRouteAuthority } from '../../authority/authority.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
+import { dashboardRoutes } from '../../http/dashboard.js';
 import { dbHealthRoutes } from '../../http/db-health.js';
 import { createMetrics } from '../../http/metrics.js';
 import { reconcileRoutes, tablesRoutes } from '../../http/reconcile.js';
 import { routeRoutes } from '../../http/route.js';
 import type { RouteModule } from '../../http/routes.js';
 import { startHttpServer } from '../../http/server.js';
+import { systemRoutes } from '../../http/system-events.js';
+import { SystemSource } from '../../http/system-source.js';
 import { assertPreflight } from '../../preflight/report.js';
 import { runPreflight } from '../../preflight/run.js';
 import { secondaryIsActive } from '../../reconcile/active.js';
 import { createFailover } from '../failover.js';
 import { createStreamer, type Runtime } from '../runtime.js';
+import { systemSettings } from '../system-settings.js';
 
 /** Runs until `signal` is aborted. Rejects with what the checks at start find. */
 export async function serve(runtime: Runtime, signal: AbortSignal, withController: boolean): Promise<void> {
@@ -23,13 +27,26 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
   const failover = withController
     ? createFailover(runtime, { authority, automatic: true, onReleased: () => streamer.nudge() })
     : null;
+  using system = new SystemSource({
+    name: config.stream.name,
+    settings: systemSettings(config),
+    controller: failover?.controller ?? null,
+    routers: () => authority.routers().length,
+    stream: streamer,
+    control: config.http.controlToken !== null,
+    redact: runtime.redact,
+  });
   const routes: RouteModule[] = [
+    dashboardRoutes(),
+    systemRoutes(system),
     tablesRoutes(async () => streamer.snapshot()),
     reconcileRoutes({
       tables: () => streamer.store.list(),
       secondaryIsActive: () => secondaryIsActive(streamer.link, config.stream.name),
       orderSync: (table) => streamer.resync(table),
       orderVerify: (table, order) => streamer.orderVerify(table, order),
+      ordered: (verb, tables, reason) =>
+        logger.info({ verb, tables, reason }, `A ${verb} of ${tables.length} tables was ordered over HTTP`),
     }),
   ];
   if (failover) {
