@@ -25,7 +25,8 @@ import type { RecoveryTable } from './tables.js';
 import { readTail, TailLostError } from './tail-reader.js';
 
 /** Keys, or changes of tables without a key, that are settled together. */
-const BATCH_ROWS = 1000;
+const BATCH_ROWS = 2000;
+const BATCH_BYTES = 8 << 20;
 
 export interface MergeContext extends SettleContext {
   readonly options: RecoveryOptions;
@@ -144,10 +145,9 @@ async function settleBatch(
   to: TailProgress,
 ): Promise<void> {
   const { journal, link, options, store, tables } = context;
-  const items = [...batch.keys.values()];
-  for (let i = 0; i < items.length; i += BATCH_ROWS) {
+  for (const items of portions([...batch.keys.values()])) {
     context.signal.throwIfAborted();
-    late.push(...(await settle(context, items.slice(i, i + BATCH_ROWS), false)));
+    late.push(...(await settle(context, items, false)));
   }
   await options.at?.('tail-settled');
   await inTransaction(link, async (session) => {
@@ -198,10 +198,24 @@ export async function settleLate(context: SettleContext, late: readonly TailItem
     const last = items.length >= before;
     before = items.length;
     const refused: TailItem[] = [];
-    for (let i = 0; i < items.length; i += BATCH_ROWS)
-      refused.push(...(await settle(context, items.slice(i, i + BATCH_ROWS), last)));
+    for (const portion of portions(items)) refused.push(...(await settle(context, portion, last)));
     items = refused;
   }
+}
+
+/** Of so many rows, and of about so many bytes as the catalog's averages tell (G4). */
+export function* portions(items: readonly TailItem[]): Generator<TailItem[], void, void> {
+  let portion: TailItem[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    portion.push(item);
+    bytes += item.table.averageBytes;
+    if (portion.length < BATCH_ROWS && bytes < BATCH_BYTES) continue;
+    yield portion;
+    portion = [];
+    bytes = 0;
+  }
+  if (portion.length > 0) yield portion;
 }
 
 function bagBinding(table: RecoveryTable | undefined, relation: Relation): Binding | null {

@@ -14,6 +14,7 @@ import { type Conflict, conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
 import { decide, type Evidence } from './decide.js';
 import { type Journal, type JournalRow, type TouchedKey, touchedId } from './journal.js';
+import { JournalGapError } from './recovery-errors.js';
 import { readRows, type StoredRow, toSecondary, updatedAt, versionJson } from './row-io.js';
 import type { RecoveryTable, RecoveryTables } from './tables.js';
 import { type RowWrite, tryWrite, writeOneByOne, writeStatements } from './write-rows.js';
@@ -131,7 +132,9 @@ async function settleOnce(
   const named = (list: readonly TailItem[]): TouchedKey[] =>
     list.map(({ rowKey, table }) => ({ table, rowKey, at: '', atMs: context.nowMs() }));
   // Not before: the journal is written under the same lock, and has been waited for.
-  const { failoverEpoch } = await store.lock(session);
+  const { failoverEpoch, journalComplete } = await store.lock(session);
+  // What was decided by a journal that turned out to have a gap is decided anew.
+  if (context.upToDate && !journalComplete) throw new JournalGapError();
   if (settled.length > 0) await session.run(journal.settled(named(settled), formatLsn(fence)));
   if (late.length > 0) await session.run(journal.settled(named(late), 'late'));
   if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(plan.secondaryWins)));

@@ -45,6 +45,8 @@ export interface RecoveryTable extends KeyShape {
   readonly unknown: readonly string[];
   /** False while its initial load has not ended: what the secondary lacks says nothing then. */
   readonly complete: boolean;
+  /** Of a row on the primary. */
+  readonly averageBytes: number;
   /** User triggers that would fire for copied rows. */
   readonly triggers: readonly TriggerModel[];
 }
@@ -55,6 +57,9 @@ export interface RecoveryTables {
   readonly ordered: readonly RecoveryTable[];
   get(table: TableName): RecoveryTable | undefined;
 }
+
+/** Before the first ANALYZE nobody knows how large a row is. */
+const UNKNOWN_BYTES = 4096;
 
 const TIMES = new Set(['timestamp', 'timestamptz', 'int8']);
 
@@ -99,6 +104,7 @@ export async function readTables(
       updatedAt: updatedAt < 0 ? null : updatedAt,
       unknown: there.columns.filter(({ name }) => !here.byName.has(name)).map(({ name }) => name),
       complete: listed.find((table) => tableKey(table) === tableKey(model))?.complete ?? true,
+      averageBytes: model.rowEstimate ? model.sizeBytes / model.rowEstimate : UNKNOWN_BYTES,
       triggers: model.triggers.filter(
         ({ enabled, name }) => 'OA'.includes(enabled) && !name.startsWith('db_redundancy'),
       ),
