@@ -161,6 +161,20 @@ describeDialects('import', (dialect) => {
     expect(await canonicalDump(fresh.primary.url, 'keyed')).toEqual(await canonicalDump(pair.primary.url, 'keyed'));
   });
 
+  it.runIf(dialect === 'postgres')('repeats a statement that the server asks to be repeated', async () => {
+    await using fresh = await createDatabasePair('import_retry', dialect);
+    // A sequence does not roll back: it counts the attempts.
+    await query(
+      fresh.secondary.url,
+      `CREATE SEQUENCE attempts; CREATE TABLE keyed (id int PRIMARY KEY, note text);
+       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+         IF nextval('attempts') < 4 THEN RAISE EXCEPTION 'once more' USING ERRCODE = '40001'; END IF; RETURN NULL; END$$;
+       CREATE TRIGGER refuse BEFORE INSERT ON keyed FOR EACH STATEMENT EXECUTE FUNCTION refuse()`,
+    );
+    await importFile(fresh, 'secondary', file);
+    expect(await canonicalDump(fresh.secondary.url, 'keyed')).toEqual(await canonicalDump(pair.primary.url, 'keyed'));
+  });
+
   it('stops when another run has taken over, and says so', async () => {
     await using fresh = await createDatabasePair('import_two', dialect);
     await using cli = await spawnCli(['import', '--target=secondary', `--input=${file}`], {
