@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { dropCatchUpSlot } from '../../src/catchup/postgres-source.js';
 import { ColumnsMissingError, CopyDiffersError, CopyRefusedError } from '../../src/recovery/recovery-errors.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
+import { waitFor } from '../harness/wait.js';
 import { connectionOf } from './catchup-support.js';
 import { copying, failedOver, fenceOf, recoveryOf } from './support/recovery.js';
 import { streamNames } from './support/stream.js';
@@ -268,6 +269,34 @@ describeDialects('recovery of hard cases', (dialect) => {
     );
     await it_.secondary(`UPDATE t SET v = 'changed' WHERE id = 1`);
     await expect(it_.recovery.drain(never)).rejects.toBeInstanceOf(CopyDiffersError);
+  });
+
+  it('G7 copies a row again that was written while it was on its way', async () => {
+    await using it_ = await failedOver(
+      `CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'base')`,
+      {
+        dialect,
+      },
+    );
+    let writes = 0;
+    const inJournal = async () =>
+      (await it_.secondary(`SELECT "at" FROM db_redundancy.touched_keys WHERE row_key = '["1"]'`))[0]?.at;
+    await using recovery = recoveryOf(it_.pair, null, {
+      at: async (point) => {
+        if (point !== 'rows-copied' || writes > 0) return;
+        writes += 1;
+        const before = await inJournal();
+        await it_.secondary(`UPDATE t SET v = 'second' WHERE id = 1`);
+        await waitFor(async () => (await inJournal()) !== before, { what: 'the journal knows' });
+      },
+    });
+    await recovery.notePosition(2);
+    recovery.follow();
+    await it_.secondary(`UPDATE t SET v = 'first' WHERE id = 1`);
+    recovery.recoverPrimary(await fenceOf(it_.pair));
+    expect(await recovery.drain(never)).toMatchObject({ compared: 1, mended: 0 });
+    expect(await it_.primary('SELECT v FROM t')).toEqual([{ v: 'second' }]);
+    expect(writes).toBe(1);
   });
 
   onPrimary('a drain that ran out of time leaves nothing to be undone', async () => {
