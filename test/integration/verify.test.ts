@@ -4,6 +4,7 @@ import { WatermarkBoard } from '../../src/snapshot/watermarks.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query, withClient } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
 import { counts, EQUAL, verify } from './support/reconcile.js';
 import { bothSides, RunningStream } from './support/stream.js';
 
@@ -170,6 +171,37 @@ describeDialects('verify', (dialect) => {
     expect(sorted(found?.keys.different ?? [])).toEqual(['7', '8', '9']);
     expect(counts((await verify(stream, { repair: true })).get('docs') as never)).toMatchObject({ repaired: 3 });
     expect(counts((await verify(stream)).get('docs') as never)).toEqual(EQUAL);
+  });
+
+  it('mends a table that has lost all its rows, and can be stopped in the middle of a verify', async () => {
+    await using pair = await createDatabasePair('lost', dialect);
+    await query(
+      pair.primary.url,
+      `CREATE TABLE big (id int PRIMARY KEY, v text); INSERT INTO big SELECT i, 'v' || i FROM generate_series(1, 4000) i`,
+    );
+    await using stream = await new RunningStream(pair).streaming();
+    await query(pair.secondary.url, `DELETE FROM big WHERE id > 0`);
+    const mended = (await verify(stream, { repair: true })).get('big');
+    expect(counts(mended as never)).toEqual({ ...EQUAL, missing: 4000, repaired: 4000 });
+    expect(mended?.keys.missing).toHaveLength(1000);
+    // A scan that somebody's lock holds up: it must not keep the process.
+    await withClient(pair.primary.url, async (client) => {
+      await client.query('BEGIN; LOCK TABLE big');
+      await stream.streamer.orderVerify(null, { id: 'never done', repair: false });
+      await waitFor(
+        async () =>
+          (
+            await query(
+              pair.primary.url,
+              `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'SELECT count%'`,
+            )
+          ).length > 0,
+        { what: 'the scan waits' },
+      );
+      const stopping = Date.now();
+      await stream.stop();
+      expect(Date.now() - stopping).toBeLessThan(9000);
+    });
   });
 
   it('compares a table without a key as a multiset, and repairs it as a whole', async () => {
