@@ -30,7 +30,8 @@ mkdirSync(page, { recursive: true });
 compile('src/dashboard/tsconfig.json');
 compile('tsconfig.build.json');
 for (const name of readdirSync(join(root, 'src/dashboard'))) {
-  if (['.html', '.css', '.svg'].includes(extname(name))) copyFileSync(join(root, 'src/dashboard', name), join(page, name));
+  if (['.html', '.css', '.svg'].includes(extname(name)))
+    copyFileSync(join(root, 'src/dashboard', name), join(page, name));
 }
 const uplot = dirname(require.resolve('uplot'));
 copyFileSync(join(uplot, 'uPlot.esm.js'), join(page, 'uplot.js'));

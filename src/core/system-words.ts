@@ -128,7 +128,12 @@ export function systemWords(
   // A stream that stands still is why a failover would lose something: it outweighs a healthy state.
   const trouble = words.tone === 'good' && stream !== null ? STREAM[stream.status] : null;
   if (trouble !== null && trouble[0] !== 'good')
-    return { ...words, tone: trouble[0], meaning: `Applications work on the primary. ${trouble[1]}: ${lower(stream?.detail ?? trouble[2])}`, next };
+    return {
+      ...words,
+      tone: trouble[0],
+      meaning: `Applications work on the primary. ${trouble[1]}: ${lower(stream?.detail ?? trouble[2])}`,
+      next,
+    };
   return { ...words, tone: controller.paused && words.tone === 'good' ? 'warning' : words.tone, next };
 }
 

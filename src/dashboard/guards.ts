@@ -25,7 +25,12 @@ function guardItem({ limit, name, ok, value }: Guard): HTMLLIElement {
     'li',
     { 'data-ok': String(ok) },
     el('span', { class: 'mark', 'aria-hidden': 'true' }, ok ? '✓' : '✕'),
-    el('span', { class: 'guard' }, el('span', { class: 'hidden' }, ok ? 'Holds: ' : 'Does not hold: '), NAMES[name] ?? name),
+    el(
+      'span',
+      { class: 'guard' },
+      el('span', { class: 'hidden' }, ok ? 'Holds: ' : 'Does not hold: '),
+      NAMES[name] ?? name,
+    ),
     el('span', { class: 'value' }, el('b', {}, value), ` needs ${limit}`),
   );
 }

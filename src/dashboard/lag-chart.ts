@@ -29,11 +29,7 @@ export class LagChart {
   async load(): Promise<void> {
     const { samples } = await read<LagHistory>('api/system/lag-history').catch(() => ({ samples: [] }));
     if (samples.length === 0) return;
-    this.#data = [
-      samples.map(([at]) => at / 1000),
-      samples.map(([, lag]) => lag),
-      samples.map(([, , lag]) => lag),
-    ];
+    this.#data = [samples.map(([at]) => at / 1000), samples.map(([, lag]) => lag), samples.map(([, , lag]) => lag)];
     this.#draw();
   }
 
@@ -153,7 +149,8 @@ export class LagChart {
   }
 
   #resize(): void {
-    for (const plot of this.#plots) if (plot.width !== this.#width()) plot.setSize({ width: this.#width(), height: HEIGHT });
+    for (const plot of this.#plots)
+      if (plot.width !== this.#width()) plot.setSize({ width: this.#width(), height: HEIGHT });
   }
 }
 

@@ -99,7 +99,7 @@ export class OrderDialog {
     this.#render(
       el('p', {}, `Now: ${this.#state}. Nothing has been changed yet.`),
       answer.guards.length > 0 ? guardList(answer.guards) : el('p', {}, 'No guard stands in the way.'),
-      el('p', { class: answer.refused ? 'problem' : 'fine' }, answer.refused ? 'It would be refused as it is.' : answer.message),
+      verdict(answer),
       ...this.#overrides(answer),
       this.#buttons(go, 'Cancel', back),
     );
@@ -180,7 +180,9 @@ export class OrderDialog {
 
   /** To what is to be filled in next, else to the title, so that the step is read out from its beginning. */
   #focus(selector?: string): void {
-    const empty = [...this.#dialog.querySelectorAll<HTMLInputElement>('input[required]')].find((input) => input.value === '');
+    const empty = [...this.#dialog.querySelectorAll<HTMLInputElement>('input[required]')].find(
+      (input) => input.value === '',
+    );
     const wanted = selector === undefined ? empty : this.#dialog.querySelector<HTMLElement>(selector);
     (wanted ?? this.#dialog.querySelector<HTMLElement>('#order-title'))?.focus();
   }
@@ -188,4 +190,10 @@ export class OrderDialog {
 
 function field(id: string, label: string, input: HTMLElement): HTMLElement {
   return el('div', { class: 'field' }, el('label', { for: id }, label), input);
+}
+
+function verdict({ guards, message, refused }: OrderAnswer): HTMLElement {
+  if (refused) return el('p', { class: 'problem' }, 'It would be refused as it is.');
+  const past = guards.some((guard) => !guard.ok);
+  return el('p', { class: past ? 'warning' : 'fine' }, past ? 'You go past what does not hold.' : message);
 }

@@ -100,6 +100,12 @@ export function answerOf(body: OrderResult | ReconcileAnswer): OrderAnswer {
   const refused = guards.some((guard) => !guard.ok);
   const tables = ordered.length > 0 ? ordered : would;
   const named = tables.length === 1 ? tables[0] : `${tables.length} tables`;
-  if (ordered.length > 0) return { done: true, refused, guards, message: `Ordered for ${named}. The table list shows how it goes.` };
-  return { done: false, refused, guards, message: refused ? 'It would be refused.' : `It would be ordered for ${named}.` };
+  if (ordered.length > 0)
+    return { done: true, refused, guards, message: `Ordered for ${named}. The table list shows how it goes.` };
+  return {
+    done: false,
+    refused,
+    guards,
+    message: refused ? 'It would be refused.' : `It would be ordered for ${named}.`,
+  };
 }

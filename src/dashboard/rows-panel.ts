@@ -60,7 +60,12 @@ function conflict(entry: ConflictEntry): HTMLElement {
     el('h3', {}, table, ' ', el('code', {}, keyText(key))),
     el('p', { class: 'why' }, `The ${winner} won by ${rule} · failover ${failoverEpoch} · `, timeElement(createdAt)),
     versions([
-      { title: 'Primary', note: winner === 'primary' ? 'kept' : null, row: parseRow(primaryVersion), at: entry.primaryAt },
+      {
+        title: 'Primary',
+        note: winner === 'primary' ? 'kept' : null,
+        row: parseRow(primaryVersion),
+        at: entry.primaryAt,
+      },
       {
         title: 'Secondary',
         note: winner === 'secondary' ? 'kept' : null,

@@ -88,7 +88,8 @@ function flowOf({ lag, stream }: SystemView, controller: ControllerView): Flow {
 
 function showFlow({ detail, direction, label }: Flow): void {
   const flow = byId('flow');
-  if (flow.childElementCount === 0) fill(flow, el('b'), el('span', { class: 'arrow', 'aria-hidden': 'true' }), el('span'));
+  if (flow.childElementCount === 0)
+    fill(flow, el('b'), el('span', { class: 'arrow', 'aria-hidden': 'true' }), el('span'));
   flow.dataset.direction = direction;
   const [name, , more] = flow.children;
   if (name) text(name, label);

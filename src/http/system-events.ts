@@ -84,7 +84,9 @@ class News {
     const texts = new Map(tables.map((table) => [JSON.stringify([table.schema, table.name]), JSON.stringify(table)]));
     this.#tables = texts;
     const all = known === null || [...known.keys()].some((key) => !texts.has(key));
-    const changed = all ? [...texts.values()] : [...texts].filter(([key, text]) => known.get(key) !== text).map(([, text]) => text);
+    const changed = all
+      ? [...texts.values()]
+      : [...texts].filter(([key, text]) => known.get(key) !== text).map(([, text]) => text);
     if (!all && changed.length === 0) return '';
     const body: TablesEvent = { all, tables: changed.map((text) => JSON.parse(text) as TableStatus) };
     return event('tables', JSON.stringify(body));

@@ -119,7 +119,8 @@ export class SystemSource implements Disposable {
       controller?.replication() ?? null,
       this.#watchers > 0 ? storedTables?.() : undefined,
     ]);
-    const lag = gap && controller?.snapshot().active === 'primary' ? { seconds: gap.lagSeconds, bytes: gap.lagBytes } : null;
+    const lag =
+      gap && controller?.snapshot().active === 'primary' ? { seconds: gap.lagSeconds, bytes: gap.lagBytes } : null;
     this.#elsewhere = { lag, tables: tables ?? this.#elsewhere.tables };
   }
 
@@ -135,7 +136,8 @@ export class SystemSource implements Disposable {
   }
 
   #streamView(snapshot: StreamSnapshot): StreamView {
-    const { appliedLsn, counters, deadLetters, detail, dropped, lagBytes, lagSeconds, lastSync, slot, status } = snapshot;
+    const { appliedLsn, counters, deadLetters, detail, dropped, lagBytes, lagSeconds, lastSync, slot, status } =
+      snapshot;
     return {
       ...{ status, detail: detail === null ? null : this.#parts.redact(detail), lagSeconds, lagBytes, appliedLsn },
       lastAppliedCommitAt: snapshot.lastAppliedCommitAt,

@@ -15,8 +15,8 @@ import { assertPreflight } from '../../preflight/report.js';
 import { runPreflight } from '../../preflight/run.js';
 import { secondaryIsActive } from '../../reconcile/active.js';
 import { createFailover } from '../failover.js';
-import { systemSettings } from '../system-settings.js';
 import { createStreamer, type Runtime } from '../runtime.js';
+import { systemSettings } from '../system-settings.js';
 
 /** Runs until `signal` is aborted. Rejects with what the checks at start find. */
 export async function serve(runtime: Runtime, signal: AbortSignal, withController: boolean): Promise<void> {
