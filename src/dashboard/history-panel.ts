@@ -12,6 +12,11 @@ const LIMIT = 50;
 export class HistoryPanel {
   #epoch = -1;
 
+  constructor() {
+    // It scrolls by itself: for the keyboard.
+    byId('history').tabIndex = 0;
+  }
+
   show(controller: ControllerView | null): void {
     byId('history-card').hidden = controller === null;
     if (controller === null || controller.epoch === this.#epoch) return;
@@ -43,7 +48,7 @@ function entryElement(entry: HistoryEntry): HTMLLIElement {
   const change = from === to ? [el('code', {}, to)] : [el('code', {}, from), ' → ', el('code', {}, to)];
   return el(
     'li',
-    { 'data-active': active },
+    { class: 'entry', 'data-active': active },
     el(
       'div',
       { class: 'line' },

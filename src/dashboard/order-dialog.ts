@@ -99,11 +99,7 @@ export class OrderDialog {
     this.#render(
       el('p', {}, `Now: ${this.#state}. Nothing has been changed yet.`),
       answer.guards.length > 0 ? guardList(answer.guards) : el('p', {}, 'No guard stands in the way.'),
-      el(
-        'p',
-        { class: answer.refused ? 'problem' : 'fine' },
-        answer.refused ? 'It would be refused as it is.' : answer.message,
-      ),
+      verdict(answer),
       ...this.#overrides(answer),
       this.#buttons(go, 'Cancel', back),
     );
@@ -194,4 +190,10 @@ export class OrderDialog {
 
 function field(id: string, label: string, input: HTMLElement): HTMLElement {
   return el('div', { class: 'field' }, el('label', { for: id }, label), input);
+}
+
+function verdict({ guards, message, refused }: OrderAnswer): HTMLElement {
+  if (refused) return el('p', { class: 'problem' }, 'It would be refused as it is.');
+  const past = guards.some((guard) => !guard.ok);
+  return el('p', { class: past ? 'warning' : 'fine' }, past ? 'You go past what does not hold.' : message);
 }

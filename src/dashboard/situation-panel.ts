@@ -25,7 +25,8 @@ export class SituationPanel {
       button.addEventListener('click', () => dialog.open(name));
       this.#buttons.set(name, button);
     }
-    fill(byId('actions'), ...this.#buttons.values(), this.#note);
+    const legend = el('legend', { class: 'hidden' }, 'Control');
+    fill(byId('actions'), legend, ...this.#buttons.values(), this.#note);
   }
 
   show(view: SystemView): void {

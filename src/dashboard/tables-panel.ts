@@ -10,8 +10,8 @@ const LABELS = ['Table', 'State', 'Rows applied', 'Last change', 'Last sweep', '
 const NUMBERS: ReadonlySet<string> = new Set(['Rows applied', 'Drift']);
 
 class TableRow {
-  readonly row = el('tr', { role: 'row' });
-  readonly reason = el('tr', { role: 'row', class: 'reason', hidden: true });
+  readonly row = el('tr');
+  readonly reason = el('tr', { class: 'reason', hidden: true });
   readonly #state = el('span', { class: 'state' });
   readonly #applied = el('span');
   readonly #changed = el('time', { class: 'ago' });
@@ -26,12 +26,12 @@ class TableRow {
     const cells = [this.#state, ...contents].map((content, i) => {
       const label = LABELS[i + 1] ?? '';
       const kind = NUMBERS.has(label) ? 'number' : undefined;
-      return el('td', { role: 'cell', 'data-label': label, class: kind }, content);
+      return el('td', { 'data-label': label, class: kind }, content);
     });
-    fill(this.row, el('th', { role: 'rowheader', scope: 'row' }, name), ...cells);
+    fill(this.row, el('th', { scope: 'row' }, name), ...cells);
     this.#mend = el('button', { type: 'button', class: 'small' }, 'Sync this table…');
     this.#mend.addEventListener('click', () => dialog.open('sync', name));
-    fill(this.reason, el('td', { role: 'cell', colspan: String(LABELS.length) }, this.#why, this.#mend));
+    fill(this.reason, el('td', { colspan: String(LABELS.length) }, this.#why, this.#mend));
   }
 
   show(table: TableStatus, mendable: boolean): void {

@@ -32,7 +32,7 @@ export function versions(pair: readonly [Version, Version]): HTMLElement {
   const lines = names.map(line).sort((a, b) => Number(b.differs) - Number(a.differs));
   return el(
     'div',
-    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Both versions' },
+    { class: 'scroll' },
     el(
       'table',
       { class: 'versions' },
