@@ -25,6 +25,7 @@ export interface FailoverParts {
 /** Failover, work on the standby, failback. Rejects with a RedundancyError when a step is refused or lasts too long. */
 export async function showFailover(parts: FailoverParts): Promise<void> {
   const { background, view, workload } = parts;
+  await untilState(parts, 'PRIMARY_ACTIVE');
   await background.wait(sleep(WORK_MS / 2));
   await order(parts, 'failover', 'The standby is the active database');
   const before = workload.committed;
@@ -39,14 +40,14 @@ export async function showFailover(parts: FailoverParts): Promise<void> {
 
 async function order({ background, controller, view, workload }: FailoverParts, verb: Verb, text: string) {
   workload.longestPauseMs = 0;
+  workload.givenUp = 0;
   const result = await background.wait(
     controller.order({
       verb,
       actor: 'demo',
       reason: 'the demo shows it',
       dryRun: false,
-      // The demo does not wait out the cool-down between two transitions.
-      force: true,
+      force: false,
       allowDataLoss: false,
     }),
   );
@@ -56,14 +57,17 @@ async function order({ background, controller, view, workload }: FailoverParts, 
       remedy: 'Messages above, if there are any, say why; on a machine that is very busy, run the demo again.',
     });
   }
-  const paused = () => `; the application waited ${seconds(workload.longestPauseMs / 1000)}`;
+  const felt = () =>
+    `the application waited ${seconds(workload.longestPauseMs / 1000)}, and repeated ${workload.givenUp} transactions`;
   const begun = workload.committed;
   await background.wait(until(() => workload.committed > begun + 20, 'the application goes on'));
-  view.check({ passed: true, text: `${text}, epoch ${result.epoch}${paused()}` });
+  view.check({ passed: true, text: `${text}, epoch ${result.epoch}: ${felt()}` });
 }
 
 async function untilState({ background, controller }: FailoverParts, state: FailoverState): Promise<void> {
-  await background.wait(until(() => controller.snapshot().state === state, `the controller is ${state}`));
+  await background.wait(
+    until(() => controller.snapshot().leads && controller.snapshot().state === state, `the controller is ${state}`),
+  );
 }
 
 async function until(condition: () => boolean, what: string): Promise<void> {

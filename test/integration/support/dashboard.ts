@@ -34,7 +34,11 @@ export class Pictures {
   /** After some work of the application, so that there is something to see. */
   async take(): Promise<void> {
     if (FOLDER === undefined) return;
-    const workload = await Workload.open({ connectionString: this.#pair.primary.url, connections: 4, perSecond: 60 });
+    const workload = await Workload.open({
+      pool: { primary: { connectionString: this.#pair.primary.url } },
+      connections: 4,
+      perSecond: 60,
+    });
     const enough = new AbortController();
     const running = workload.run(enough.signal);
     await sleep(WORKED_MS);
