@@ -13,6 +13,10 @@ export function seconds(value: number): string {
   return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
 }
 
+/** Of a lag: what is below a second matters, and 0 is a word of its own. */
+export const lagTime = (value: number) =>
+  value === 0 ? '0 s' : value < 1 ? `${Math.max(1, Math.round(value * 1000))} ms` : seconds(value);
+
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let unit = 0;

@@ -31,6 +31,6 @@ function guardItem({ limit, name, ok, value }: Guard): HTMLLIElement {
       el('span', { class: 'hidden' }, ok ? 'Holds: ' : 'Does not hold: '),
       NAMES[name] ?? name,
     ),
-    el('span', { class: 'value' }, el('b', {}, value), ` needs ${limit}`),
+    el('span', { class: 'value' }, el('b', {}, value), ` · needs: ${limit}`),
   );
 }

@@ -2,12 +2,15 @@
 import type { LagHistory, SystemView } from '../core/system.js';
 import { read } from './api.js';
 import { byId, text } from './dom.js';
-import { bytes, clock, seconds } from './format.js';
+import { bytes, clock, lagTime } from './format.js';
 import { serverNow } from './times.js';
 import uPlot from './uplot.js';
 
 const HOUR_S = 3600;
-const HEIGHT = 132;
+/** The lower chart has the times below it. */
+const HEIGHTS = [132, 160] as const;
+/** A process that has just begun has no hour to show. */
+const SHORTEST_S = 300;
 /** The chart goes on at this pace, also while nothing changes. */
 const PACE_MS = 5000;
 
@@ -79,18 +82,28 @@ export class LagChart {
         grid: { stroke: color('--line'), width: 1 },
         ticks: { show: false },
       };
+      const lower = base === 2;
+      const height = HEIGHTS[lower ? 1 : 0];
+      const times = lower
+        ? {
+            ...axis,
+            space: 70,
+            values: (_plot: uPlot, splits: number[]) => splits.map((at) => clock(at * 1000).slice(0, 5)),
+          }
+        : { ...axis, space: 70, size: 6, values: () => [] };
       return new uPlot(
         {
           width: this.#width(),
-          height: HEIGHT,
+          height,
+          padding: [10, 8, 0, 0],
           legend: { show: false },
           cursor: { sync: { key: 'lag' }, drag: { x: false, y: false }, points: { size: 7 } },
           scales: {
-            x: { range: () => [serverNow() / 1000 - HOUR_S, serverNow() / 1000] },
+            x: { range: () => this.#span() },
             y: { range: (_plot, _low, high) => [0, Math.max(least, (high ?? 0) * 1.15)] },
           },
           axes: [
-            { ...axis, space: 70, values: (_plot, splits) => splits.map((at) => clock(at * 1000).slice(0, 5)) },
+            times,
             {
               ...axis,
               size: 62,
@@ -117,7 +130,7 @@ export class LagChart {
       );
     };
     this.#plots = [
-      plot('lag-seconds', 'Lag, seconds', seconds, 1, 10),
+      plot('lag-seconds', 'Lag, seconds', lagTime, 1, 10),
       plot('lag-bytes', 'Lag, bytes', bytes, 1024, 2),
     ];
     this.#draw();
@@ -127,11 +140,11 @@ export class LagChart {
   #readout(index: number | null | undefined = this.#plots[0]?.cursor.idx): void {
     const [times, lags, sizes] = this.#data;
     const pair = (lag: number | null | undefined, size: number | null | undefined) =>
-      lag == null || size == null ? 'not streaming' : `${seconds(lag)}, ${bytes(size)}`;
+      lag == null || size == null ? 'not streaming' : `${lagTime(lag)}, ${bytes(size)}`;
     const most = (values: (number | null)[]) => values.reduce<number>((high, value) => Math.max(high, value ?? 0), 0);
     const at = index == null ? undefined : times[index];
-    const peak = `highest in the last hour ${seconds(most(lags))}, ${bytes(most(sizes))}`;
-    const now = `Now ${pair(this.#now?.seconds, this.#now?.bytes)}`;
+    const peak = `highest in the last hour ${lagTime(most(lags))}, ${bytes(most(sizes))}`;
+    const now = `Now: ${pair(this.#now?.seconds, this.#now?.bytes)}`;
     text(
       byId('lag-readout'),
       at === undefined || index == null
@@ -148,9 +161,17 @@ export class LagChart {
     return Math.max(200, byId('lag-seconds').clientWidth);
   }
 
+  /** The last hour, or what there is of it. */
+  #span(): [number, number] {
+    const now = serverNow() / 1000;
+    return [Math.max(now - HOUR_S, Math.min(this.#data[0][0] ?? now, now - SHORTEST_S)), now];
+  }
+
   #resize(): void {
-    for (const plot of this.#plots)
-      if (plot.width !== this.#width()) plot.setSize({ width: this.#width(), height: HEIGHT });
+    for (const [i, plot] of this.#plots.entries()) {
+      const size = { width: this.#width(), height: HEIGHTS[i] ?? plot.height };
+      if (plot.width !== size.width) plot.setSize(size);
+    }
   }
 }
 

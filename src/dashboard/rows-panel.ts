@@ -89,7 +89,12 @@ function deadLetter(entry: DeadLetterEntry): HTMLElement {
     sides === null
       ? el('pre', {}, change)
       : versions([
-          { title: 'Before', note: null, row: sides.old ?? null, at: null },
+          {
+            title: 'Before',
+            note: operation === 'update' && !sides.old ? 'not in the WAL' : null,
+            row: sides.old ?? null,
+            at: null,
+          },
           { title: 'Change', note: null, row: sides.new ?? null, at: null },
         ]),
   );

@@ -3,7 +3,7 @@ import type { SideHealth } from '../core/failover.js';
 import type { Side } from '../core/route.js';
 import type { ControllerView, SystemView } from '../core/system.js';
 import { byId, el, fill, set, text } from './dom.js';
-import { bytes, plural, seconds } from './format.js';
+import { bytes, lagTime, plural } from './format.js';
 import { showTime } from './times.js';
 
 interface Flow {
@@ -82,7 +82,7 @@ function flowOf({ lag, stream }: SystemView, controller: ControllerView): Flow {
   if (stream !== null && !['streaming', 'snapshot', 'standby'].includes(stream.status))
     return { direction: 'none', label: stream.status, detail: 'changes wait in the slot' };
   if (lag === null) return { direction: 'right', label: 'Replication', detail: 'lag unknown' };
-  const behind = lag.seconds === 0 && lag.bytes === 0 ? 'Up to date' : `${seconds(lag.seconds)} behind`;
+  const behind = lag.seconds === 0 && lag.bytes === 0 ? 'Up to date' : `${lagTime(lag.seconds)} behind`;
   return { direction: 'right', label: behind, detail: lag.bytes === 0 ? 'everything applied' : bytes(lag.bytes) };
 }
 

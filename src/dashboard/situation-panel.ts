@@ -25,8 +25,11 @@ export class SituationPanel {
       button.addEventListener('click', () => dialog.open(name));
       this.#buttons.set(name, button);
     }
-    const legend = el('legend', { class: 'hidden' }, 'Control');
-    fill(byId('actions'), legend, ...this.#buttons.values(), this.#note);
+    const place = (id: string, label: string, ...names: OrderName[]) =>
+      fill(byId(id), el('legend', { class: 'hidden' }, label), ...names.map((name) => this.#buttons.get(name) ?? null));
+    place('actions', 'Control', 'failover', 'failback', 'pause', 'resume');
+    place('table-actions', 'All tables', 'verify', 'sync');
+    byId('actions').append(this.#note);
   }
 
   show(view: SystemView): void {

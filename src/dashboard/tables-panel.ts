@@ -31,7 +31,7 @@ class TableRow {
     fill(this.row, el('th', { scope: 'row' }, name), ...cells);
     this.#mend = el('button', { type: 'button', class: 'small' }, 'Sync this table…');
     this.#mend.addEventListener('click', () => dialog.open('sync', name));
-    fill(this.reason, el('td', { colspan: String(LABELS.length) }, this.#why, this.#mend));
+    fill(this.reason, el('td', { colspan: String(LABELS.length) }, this.#why, mending(name), this.#mend));
   }
 
   show(table: TableStatus, mendable: boolean): void {
@@ -106,6 +106,11 @@ export class TablesPanel {
       `${plural(tables.length, 'table')}, ${count(streaming)} streaming${paused > 0 ? `, ${count(paused)} paused` : ''}`,
     );
   }
+}
+
+/** A reason that names the command itself is not the rule. */
+function mending(name: string): HTMLElement {
+  return el('p', { class: 'why' }, 'Mend the cause, then: ', el('code', {}, `npm run db:sync -- --table ${name}`));
 }
 
 export function nameOf({ name, schema }: TableStatus): string {

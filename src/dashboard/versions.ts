@@ -59,7 +59,7 @@ function heading({ at, note, row, title }: Version): HTMLElement {
     { scope: 'col' },
     title,
     note !== null && el('span', { class: 'kept' }, note),
-    row === null && el('span', { class: 'hint' }, ' no row'),
+    row === null && note === null && el('span', { class: 'hint' }, ' no row'),
     at !== null && el('span', { class: 'hint' }, ' ', timeElement(at)),
   );
 }
