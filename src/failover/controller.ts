@@ -131,6 +131,8 @@ export class Controller implements ControllerSurface {
       if (this.#leads) await this.#parts.releaseLease().catch(() => undefined);
       this.#leads = false;
       this.#parts.authority.grantUntil(0);
+      // Whoever waits for an order or for quiet gets an answer.
+      this.#changed();
     }
   }
 
@@ -274,6 +276,8 @@ export class Controller implements ControllerSurface {
     }
     if (beat.row && (!this.#row || beat.row.epoch > this.#row.epoch)) this.#learn(beat.row);
     if (beat.row) this.#machine = { ...this.#machine, state: beat.row.state, durable: beat.row.state };
+    // An order that was under way here is another's now; without this its caller would wait for ever.
+    this.#changed();
     return { followMs: beat.othersLeaseMs };
   }
 
@@ -367,6 +371,7 @@ export class Controller implements ControllerSurface {
         return;
       case 'cancel':
         await this.#steps.cancelUnlessUndoing();
+        this.#changed();
         return;
       case 'judge':
         this.#judge(effect.what);

@@ -30,7 +30,7 @@ export class TestLog implements Log {
 
   #add(level: string, details: object, message: string): void {
     this.entries.push({ level, details, message });
-    if (process.env.DB_TEST_LOG) console.log(level, message, details);
+    if (process.env.DB_TEST_LOG) console.log(Math.round(performance.now()), level, message, details);
   }
 }
 
