@@ -41,5 +41,7 @@ export function ago(ms: number): string {
   return `${Math.floor(past / 86_400)} days ago`;
 }
 
+export const nameOf = ({ name, schema }: { readonly schema: string; readonly name: string }) => `${schema}.${name}`;
+
 export const exact = (iso: string) => dateTime.format(new Date(iso));
 export const clock = (ms: number) => clockTime.format(new Date(ms));

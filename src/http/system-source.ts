@@ -30,7 +30,7 @@ export const LOOK_MS = 1000;
 const WATCHED_MS = 5000;
 const UNWATCHED_MS = 60_000;
 
-export class SystemSource implements Disposable {
+export class SystemSource {
   readonly #parts: SystemParts;
   readonly #now: () => number;
   readonly #ring = new LagRing();
@@ -47,7 +47,8 @@ export class SystemSource implements Disposable {
     this.look();
   }
 
-  [Symbol.dispose](): void {
+  /** Takes no more samples. */
+  close(): void {
     clearInterval(this.#timer);
   }
 
