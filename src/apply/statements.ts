@@ -28,12 +28,16 @@ function names(columns: readonly TargetColumn[]): string {
   return columns.map((column) => quoteIdent(column.name)).join(', ');
 }
 
-/** Inserts rows or replaces them by key. `key` must be covered by a unique index. */
+/**
+ * Inserts rows or replaces them by key. `key` must be covered by a unique index.
+ * @param fixed columns that are inserted and never updated
+ */
 export function upsertSql(
   table: TargetTable,
   columns: readonly TargetColumn[],
   key: readonly string[],
   traits: StatementTraits,
+  fixed: readonly string[] = [],
 ): string {
   const { select, rows } = source(columns);
   const into = `${quoteTable(table.schema, table.name)} (${names(columns)})`;
@@ -45,7 +49,7 @@ export function upsertSql(
   if (traits.upsert && isPrimary && columns.length === writable)
     return `UPSERT INTO ${into} SELECT ${select} FROM ${rows}`;
   const set = columns
-    .filter((column) => !key.includes(column.name))
+    .filter((column) => !key.includes(column.name) && !fixed.includes(column.name))
     .map((column) => `${quoteIdent(column.name)} = excluded.${quoteIdent(column.name)}`);
   const action = set.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${set.join(', ')}`;
   const overriding = traits.overridingSystemValue ? ' OVERRIDING SYSTEM VALUE' : '';

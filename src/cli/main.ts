@@ -167,7 +167,7 @@ program
 program
   .command('demo')
   .description('two embedded PostgreSQL servers, the twelve tables, a live workload, and the stream between them')
-  .option('--seconds <n>', 'length of the live workload', Number, 20)
+  .option('--seconds <n>', 'length of the live workload', Number, 15)
   .option('--keep', 'go on until Ctrl-C')
   .action(async (options: { seconds: number; keep?: boolean }) => {
     const { demo } = await import('../demo/demo.js');

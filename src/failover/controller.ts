@@ -244,7 +244,8 @@ export class Controller implements ControllerSurface {
     if (beat) {
       authority.grantUntil(beat.leads ? beat.leaseUntil : 0);
       if (!beat.leads) return this.#follow(beat);
-      if (this.#samples.length === 0 && beat.primarySeen) this.#samples = [beat.primarySeen];
+      // What a former leader knew is older than the first thing that is seen here.
+      if (this.#samples.length <= 1 && beat.primarySeen) this.#samples = [beat.primarySeen, ...this.#samples];
       await this.#takeUp(beat.row?.epoch ?? 0);
     }
     if (!this.#leads) return 'suspect';
@@ -287,6 +288,7 @@ export class Controller implements ControllerSurface {
         log.info({ epoch: row.epoch, state: row.state }, 'This controller leads');
         this.#machine = initialState();
       }
+      this.#machine = { ...this.#machine, state: row.state, durable: row.state, active: row.active };
       this.#intent = null;
       this.#learn(row);
       this.#leads = true;

@@ -24,9 +24,9 @@ export class PromotionTask {
     this.#onFailures = onFailures;
   }
 
-  /** Begins, unless it has begun. */
-  start(): void {
-    if (this.#abort !== null) return;
+  /** Begins, unless it has begun. Resolves when all is done that can be, and never rejects. */
+  start(): Promise<void> {
+    if (this.#abort !== null) return this.#running;
     const abort = new AbortController();
     this.#abort = abort;
     this.#running = this.#create(abort.signal).catch((error: unknown) => {
@@ -34,6 +34,7 @@ export class PromotionTask {
       this.#log.warn({ err: error }, 'Foreign keys and triggers were not all created on the secondary');
       if (this.#abort === abort) this.#abort = null;
     });
+    return this.#running;
   }
 
   /** Stops between two objects, then drops what there is. */

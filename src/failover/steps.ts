@@ -48,6 +48,9 @@ export interface Situation {
   readonly enteredAtMs: number;
 }
 
+/** Foreign keys and triggers may keep the opening of the secondary waiting for so long. */
+const CONSTRAINTS_FIRST_MS = 500;
+
 export type StepWork = (parts: StepParts, situation: Situation, signal: AbortSignal) => Promise<void>;
 
 export const STEPS: Readonly<Record<Step, StepWork>> = {
@@ -75,6 +78,9 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
     pass(parts, 'promote:noted');
     await parts.raiseSequences(await replicatedTables(parts));
     pass(parts, 'promote:sequences');
+    // Before the first write where it takes a moment only: a delete that should have cascaded, or an updated_at that no
+    // trigger moved, would come home as it is. What takes longer goes on in the background.
+    await Promise.race([parts.promotion.start(), parts.clock.sleep(CONSTRAINTS_FIRST_MS, signal)]);
     await fences.secondary.open();
     pass(parts, 'promote:opened');
     parts.log.info({ stream: settings.stream }, 'The secondary is open');
@@ -111,7 +117,7 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
     if (await fences.secondary.isClosed()) await fences.secondary.open();
     pass(parts, 'settle-secondary:opened');
     recovery.follow();
-    parts.promotion.start();
+    void parts.promotion.start();
   },
 
   recover: async (parts, _situation, signal) => {

@@ -9,7 +9,7 @@ import type { Clock } from '../core/clock.js';
 import { parseSnapshot } from '../snapshot/recent-commits.js';
 import type { WatermarkBoard } from '../snapshot/watermarks.js';
 import type { SourcePool } from '../source/sql-pool.js';
-import type { TargetReader } from './target-reader.js';
+import { destroyConnection, type TargetReader } from './target-reader.js';
 
 export interface AlignedParts {
   readonly board: WatermarkBoard;
@@ -38,6 +38,12 @@ export async function inAlignedSnapshots<T>(
   const { board, clock, connectReader, signal, source } = parts;
   const secondary = await connectReader();
   const touched = new Set<number>();
+  let scanning: PoolClient | null = null;
+  const cut = () => {
+    secondary.destroy();
+    if (scanning) destroyConnection(scanning);
+  };
+  signal.addEventListener('abort', cut, { once: true });
   if (!table.keyed) board.watched.set(table.oid, touched);
   const watchedFrom = board.commits.position;
   const deadline = clock.monotonic() + EXACT_MS;
@@ -68,13 +74,17 @@ export async function inAlignedSnapshots<T>(
             continue;
           }
           if (outcome) throw outcome.error;
+          signal.throwIfAborted();
+          scanning = primary;
           const result = await work({ primary, secondary });
           await Promise.all([primary.query('COMMIT'), secondary.client.query('COMMIT')]);
+          scanning = null;
           return result;
         }
       }),
     );
   } finally {
+    signal.removeEventListener('abort', cut);
     // A load that has begun meanwhile watches with a set of its own.
     if (board.watched.get(table.oid) === touched) board.watched.delete(table.oid);
     await secondary.close();

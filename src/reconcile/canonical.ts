@@ -74,11 +74,9 @@ export function canonicalColumns(
 ): ComparedColumns {
   const columns: CanonicalColumn[] = [];
   const left: { name: string; reason: string }[] = [];
-  for (const { name, convert, generation } of planned) {
+  for (const { name, convert } of planned) {
     const type = table.columns.find((column) => column.name === name)?.type;
     if (!type) left.push({ name, reason: 'the primary has no such column any more' });
-    else if (generation === 'plain')
-      left.push({ name, reason: 'generated on the primary only, so that its values are not in the WAL' });
     else columns.push(canonicalColumn({ name, type, convert }, dialect));
   }
   return { columns, left };

@@ -1,4 +1,4 @@
-/** What one of two sorted lists has and the other has not, page by page: memory does not grow with the table. */
+/** What one of two sorted lists has and the other has not. */
 
 /** A row as two numbers and the texts of its key; sorted by the numbers. */
 export interface NumberedRow {
@@ -13,20 +13,19 @@ export interface Lonely {
 }
 
 /** As multisets: of rows with equal numbers the surplus remains. */
-export async function* symmetricDifference(
-  primary: AsyncIterator<NumberedRow>,
-  secondary: AsyncIterator<NumberedRow>,
-): AsyncGenerator<Lonely> {
-  let [ours, theirs] = await Promise.all([primary.next(), secondary.next()]);
-  while (!ours.done || !theirs.done) {
-    const order = ours.done ? 1 : theirs.done ? -1 : compare(ours.value, theirs.value);
-    if (order < 0 && !ours.done) {
-      yield { side: 'primary', row: ours.value };
-      ours = await primary.next();
-    } else if (order > 0 && !theirs.done) {
-      yield { side: 'secondary', row: theirs.value };
-      theirs = await secondary.next();
-    } else [ours, theirs] = await Promise.all([primary.next(), secondary.next()]);
+export function* symmetricDifference(
+  primary: readonly NumberedRow[],
+  secondary: readonly NumberedRow[],
+): Generator<Lonely> {
+  let [i, j] = [0, 0];
+  for (;;) {
+    const [ours, theirs] = [primary[i], secondary[j]];
+    if (!ours && !theirs) return;
+    const order = !ours ? 1 : !theirs ? -1 : compare(ours, theirs);
+    if (ours && order < 0) yield { side: 'primary', row: ours };
+    if (theirs && order > 0) yield { side: 'secondary', row: theirs };
+    if (order <= 0) i += 1;
+    if (order >= 0) j += 1;
   }
 }
 

@@ -4,7 +4,6 @@
  * buckets that differ. Buckets go by hash and not by key: the two databases need not agree on the order of keys.
  */
 import type { ClientBase } from 'pg';
-import Cursor from 'pg-cursor';
 import { quoteIdent } from '../core/ident.js';
 import { keyIndexes, pick } from '../pipeline/compile.js';
 import type { Aligned } from './aligned.js';
@@ -25,7 +24,8 @@ import {
 const ROWS_PER_BUCKET = 16;
 const LEAST_BITS = 8;
 const MOST_BITS = 16;
-const PAGE = 1000;
+/** Of both sides together. A table that differs everywhere costs a scan for each so many rows. */
+const ROWS_AT_ONCE = 100_000;
 
 type Texts = Record<string, string | null>;
 
@@ -85,31 +85,48 @@ async function* differing(sides: readonly [SideOf, SideOf], mostRows: number): A
   const bits = Math.ceil(Math.log2(Math.max(1, mostRows / ROWS_PER_BUCKET)));
   const mask = 2 ** Math.min(MOST_BITS, Math.max(LEAST_BITS, bits)) - 1;
   const [ours, theirs] = await Promise.all([buckets(sides[0], mask), buckets(sides[1], mask)]);
-  const all = new Set([...(ours?.keys() ?? []), ...(theirs?.keys() ?? [])]);
-  const wanted = [...all].filter((bucket) => {
-    const [here, there] = [ours?.get(bucket), theirs?.get(bucket)];
-    return !here || !there || !sameRange(here, there);
-  });
-  yield* symmetricDifference(rowsOf(sides[0], mask, wanted), rowsOf(sides[1], mask, wanted));
+  for (const wanted of groups(ours, theirs)) {
+    const rows = await Promise.all(sides.map((side) => rowsOf(side, mask, wanted)));
+    yield* symmetricDifference(rows[0] ?? [], rows[1] ?? []);
+  }
 }
 
-async function buckets({ client, hashed }: SideOf, mask: number): Promise<Map<string, RangeHash>> {
+type Buckets = ReadonlyMap<string, RangeHash>;
+
+async function buckets({ client, hashed }: SideOf, mask: number): Promise<Buckets> {
   const { rows } = await client.query<Texts>(
     `SELECT (v & ${mask})::text AS bucket, count(*)::text AS rows, sum(v)::text AS first, sum(w)::text AS second FROM (${numberedRowsSql(hashed, [])}) AS numbered GROUP BY 1`,
   );
   return new Map(rows.map((row) => [row.bucket ?? '', parseRangeHash(row)]));
 }
 
-async function* rowsOf({ client, hashed, key }: SideOf, mask: number, wanted: readonly string[]) {
-  const names = key.map((_, i) => `, k${i}`).join('');
-  const text = `SELECT v::text AS tv, w::text AS tw${names} FROM (${numberedRowsSql(hashed, key)}) AS numbered WHERE (v & ${mask}) = ANY ($1::int8[]) ORDER BY v, w`;
-  const cursor = client.query(new Cursor<string[]>(text, [`{${wanted.join(',')}}`], { rowMode: 'array' }));
-  try {
-    for (let page = await cursor.read(PAGE); page.length > 0; page = await cursor.read(PAGE)) {
-      for (const [v = '', w = '', ...texts] of page)
-        yield { v: BigInt(v), w: BigInt(w), key: texts } satisfies NumberedRow;
+/** The buckets that differ, in groups of as many rows as may be in memory; nearly always one group. */
+function* groups(ours: Buckets, theirs: Buckets): Generator<string[]> {
+  let [group, rows]: [string[], number] = [[], 0];
+  for (const bucket of new Set([...ours.keys(), ...theirs.keys()])) {
+    const [here, there] = [ours.get(bucket), theirs.get(bucket)];
+    if (here && there && sameRange(here, there)) continue;
+    const more = Number(here?.rows ?? 0) + Number(there?.rows ?? 0);
+    if (group.length > 0 && rows + more > ROWS_AT_ONCE) {
+      yield group;
+      [group, rows] = [[], 0];
     }
-  } finally {
-    await cursor.close();
+    group.push(bucket);
+    rows += more;
   }
+  if (group.length > 0) yield group;
+}
+
+async function rowsOf(
+  { client, hashed, key }: SideOf,
+  mask: number,
+  wanted: readonly string[],
+): Promise<NumberedRow[]> {
+  const names = key.map((_, i) => `, k${i}`).join('');
+  const { rows } = await client.query<string[]>({
+    text: `SELECT v::text AS tv, w::text AS tw${names} FROM (${numberedRowsSql(hashed, key)}) AS numbered WHERE (v & ${mask}) = ANY ($1::int8[]) ORDER BY v, w`,
+    values: [`{${wanted.join(',')}}`],
+    rowMode: 'array',
+  });
+  return rows.map(([v = '', w = '', ...texts]) => ({ v: BigInt(v), w: BigInt(w), key: texts }));
 }

@@ -2,6 +2,7 @@
  * A connection to the secondary for one comparison: whole tables in one snapshot, in pages. Apart from the apply
  * pipeline's, whose statements must not wait behind a scan.
  */
+import type { Socket } from 'node:net';
 import pg, { type ClientConfig } from 'pg';
 import { type Dialect, dialectOf } from '../apply/dialect.js';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
@@ -43,7 +44,17 @@ export class TargetReader {
     await this.dialect.beginSnapshot(async (sql) => (await this.client.query<Record<string, string | null>>(sql)).rows);
   }
 
+  /** Cuts the connection: whatever is asked of it rejects. */
+  destroy(): void {
+    destroyConnection(this.client);
+  }
+
   async close(): Promise<void> {
     await this.client.end().catch(() => undefined);
   }
+}
+
+/** A long scan must not keep a process from leaving. */
+export function destroyConnection(client: pg.ClientBase): void {
+  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }

@@ -12,8 +12,8 @@ import { rowHash } from '../reconcile/row-hash.js';
 import type { CompareSides } from './compare.js';
 import type { CopyContext } from './copy-context.js';
 import { beginCopy } from './copy-rows.js';
-import { mergeJoin, streamRows } from './hash-cursor.js';
 import { sideColumns, toPrimary } from './row-io.js';
+import { mergeJoin, streamRows } from './row-stream.js';
 import type { RecoveryTable } from './tables.js';
 import { triggerSwitch } from './triggers.js';
 

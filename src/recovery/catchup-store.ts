@@ -86,8 +86,9 @@ export class CatchupStore {
 
   /** Changes were missed: following begins anew, and the journal is no evidence any more. */
   async setGap(session: TargetSession, position: string): Promise<void> {
-    const set = `source_position = $3, journal_complete = false, merged_lsn = NULL, compared = '[]'`;
-    await this.#update(session, set, [position]);
+    // The list of compared tables begins with the gap, so that what was compared before it is not taken for done.
+    const set = 'source_position = $3, journal_complete = false, merged_lsn = NULL, compared = $4';
+    await this.#update(session, set, [position, JSON.stringify([`gap at ${position}`])]);
   }
 
   async setTail(session: TargetSession, tail: TailProgress): Promise<void> {

@@ -6,9 +6,9 @@ import type { ClientConfig } from 'pg';
 import type { DialectName } from '../apply/dialect.js';
 import { quoteIdent, quoteTable } from '../core/ident.js';
 import { HEX_NUMBER, rowHash, type Side } from '../reconcile/row-hash.js';
-import { mergeJoin, streamRows, type TextRow } from './hash-cursor.js';
 import { rowKeyOf } from './key-shape.js';
 import { keyColumns, primaryRowKey } from './row-io.js';
+import { mergeJoin, streamRows, type TextRow } from './row-stream.js';
 import type { RecoveryTable } from './tables.js';
 
 export interface CompareSides {

@@ -11,7 +11,7 @@ import { syncBag } from './bags.js';
 import { type CompareSides, differingKeys } from './compare.js';
 import type { CopyContext } from './copy-context.js';
 import { copyRows } from './copy-rows.js';
-import type { JournalRow } from './journal.js';
+import { type JournalRow, type TouchedKey, touchedId } from './journal.js';
 import type { CrashPoint } from './options.js';
 import { ColumnsMissingError, CopyDiffersError, CopyRefusedError } from './recovery-errors.js';
 import { type RecoveryTable, rowName } from './tables.js';
@@ -89,18 +89,25 @@ export class Copier {
   async #untilCopied(signal: AbortSignal): Promise<void> {
     for (let before = Number.POSITIVE_INFINITY; ; ) {
       const refused = await this.round(signal, true);
-      if (refused.length === 0) return;
+      const marks = await this.#options.link.with((session) => this.#options.journal.marks(session));
+      if (refused.length === 0 && marks.every((mark) => mark.rowKey === '*tail')) return;
+      if (refused.length === 0) continue;
       if (refused.length >= before) throw refusal(refused);
       before = refused.length;
     }
   }
 
   async #copy(keys: readonly JournalRow[]): Promise<readonly RefusedRow[]> {
-    const { at, journal, link, primary } = this.#options;
-    const { bytes, copied, refused } = await copyRows(this.#options, primary, keys);
+    const { at, clock, journal, link, primary } = this.#options;
+    const { bytes, copied, leftBehind, refused } = await copyRows(this.#options, primary, keys);
     if (bytes > LARGE_BYTES) this.#keys = Math.max(FEWEST_KEYS, this.#keys >> 1);
     else if (bytes < SMALL_BYTES) this.#keys = Math.min(MOST_KEYS, this.#keys << 1);
     await at('rows-copied');
+    if (leftBehind.length > 0) {
+      const atMs = clock.now();
+      const again = leftBehind.map(({ rowKey, table }) => ({ table, rowKey: rowKey ?? '*changed', at: '', atMs }));
+      await link.with((session) => session.run(journal.toBeCopied(unique(again))));
+    }
     if (copied.length > 0) await link.with((session) => session.run(journal.copied(copied)));
     return refused;
   }
@@ -154,6 +161,11 @@ export class Copier {
       after = keys.at(-1) ?? null;
     }
   }
+}
+
+/** A statement may name a row once. */
+function unique<T extends TouchedKey>(keys: readonly T[]): T[] {
+  return [...new Map(keys.map((key) => [touchedId(key), key])).values()];
 }
 
 export function refusal(refused: readonly RefusedRow[]): CopyRefusedError {

@@ -5,6 +5,7 @@
 import type { SqlStatement, TargetSession } from '../apply/target-session.js';
 import { sqlstateOf } from '../core/policy.js';
 import { ECHO_PREFIX } from '../pipeline/entries.js';
+import { type LeftBehind, leftBehind } from './cascades.js';
 import type { CopyContext } from './copy-context.js';
 import type { JournalRow } from './journal.js';
 import { parkAndWrite } from './park.js';
@@ -16,6 +17,8 @@ export interface CopyResult {
   /** On the primary now: to be marked, unless written again since. */
   readonly copied: readonly JournalRow[];
   readonly refused: readonly RefusedRow[];
+  /** To be copied as well, because a deletion may have acted on them. */
+  readonly leftBehind: readonly LeftBehind[];
   readonly bytes: number;
 }
 
@@ -48,7 +51,8 @@ export async function copyRows(
     (sum, { values }) => sum + (values ?? []).reduce((n, text) => n + (text?.length ?? 0), 0),
     0,
   );
-  return { copied, refused, bytes };
+  const behind = await context.read((session) => leftBehind(session, context.tables, writes));
+  return { copied, refused, bytes, leftBehind: behind };
 }
 
 async function writeToPrimary(

@@ -9,7 +9,7 @@ import type { CatchupRow } from './catchup-store.js';
 import { differingKeys } from './compare.js';
 import { conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
-import { mergeTail, settleLate } from './merge-tail.js';
+import { mergeTail, portions, settleLate } from './merge-tail.js';
 import type { PrimaryRun } from './primary-run.js';
 import { settle, type TailItem } from './settle.js';
 import type { RecoveryTable } from './tables.js';
@@ -34,8 +34,9 @@ export async function mergePrimary(run: PrimaryRun, row: CatchupRow): Promise<vo
     await compareAll(run, lost);
   }
   await inTransaction(link, async (session) => {
-    await store.lock(session);
-    await store.setMerged(session, merge.fence);
+    const now = await store.lock(session);
+    // A gap that was found meanwhile asks for a comparison, and nothing of it is done yet.
+    if (now.journalComplete === row.journalComplete) await store.setMerged(session, merge.fence);
   });
 }
 
@@ -63,8 +64,9 @@ async function compareAll(run: PrimaryRun, tailLost: boolean): Promise<void> {
     else await differencesToJournal(run, table);
     await options.at?.('table-compared');
     await inTransaction(link, async (session) => {
-      await store.lock(session);
-      await store.setCompared(session, [...compared, tableKey(table)]);
+      const now = await store.lock(session);
+      // Begun anew by a gap that was found meanwhile.
+      if (now.compared.join() === compared.join()) await store.setCompared(session, [...compared, tableKey(table)]);
     });
     options.log.info(
       { table: displayName(table), tookMs: Math.round(options.clock.monotonic() - started) },
@@ -75,12 +77,11 @@ async function compareAll(run: PrimaryRun, tailLost: boolean): Promise<void> {
 
 /** Row by row, by the evidence that there is. */
 async function settleTable(run: PrimaryRun, table: RecoveryTable, changedAtMs: number | null): Promise<void> {
-  const late = new Map<RecoveryTable, TailItem[]>();
+  const late: TailItem[] = [];
   for await (const keys of differingKeys(run.copy.sides, table)) {
     run.merge.signal.throwIfAborted();
-    const items = keys.map((rowKey): TailItem => ({ rowKey, changedAtMs, born: false }));
-    const refused = await settle(run.merge, table, items, false);
-    if (refused.length > 0) late.set(table, [...(late.get(table) ?? []), ...refused]);
+    const items = keys.map((rowKey): TailItem => ({ table, rowKey, changedAtMs, born: false }));
+    for (const portion of portions(items)) late.push(...(await settle(run.merge, portion, false)));
   }
   await settleLate(run.merge, late);
 }

@@ -17,7 +17,7 @@ import { readSlot, readSourceState } from '../source/slot.js';
 import { decideStart } from '../streamer/slot-guard.js';
 import type { TailProgress } from './catchup-store.js';
 import { inTransaction } from './connections.js';
-import type { TableMark } from './journal.js';
+import { type TableMark, touchedId } from './journal.js';
 import type { RecoveryOptions } from './options.js';
 import { primaryRowKey } from './row-io.js';
 import { type SettleContext, settle, type TailItem } from './settle.js';
@@ -25,7 +25,8 @@ import type { RecoveryTable } from './tables.js';
 import { readTail, TailLostError } from './tail-reader.js';
 
 /** Keys, or changes of tables without a key, that are settled together. */
-export const BATCH_ROWS = 1000;
+const BATCH_ROWS = 2000;
+const BATCH_BYTES = 8 << 20;
 
 export interface MergeContext extends SettleContext {
   readonly options: RecoveryOptions;
@@ -33,7 +34,7 @@ export interface MergeContext extends SettleContext {
 }
 
 interface Batch {
-  readonly keys: Map<RecoveryTable, Map<string, TailItem>>;
+  readonly keys: Map<string, TailItem>;
   rows: number;
   /** Changes of tables without a key, in their order. */
   bags: Change[];
@@ -51,7 +52,7 @@ export async function mergeTail(context: MergeContext): Promise<void> {
   if (decision.kind !== 'stream') throw new TailLostError(decision.reason);
   let progress = (await link.with((session) => store.read(session)))?.tail ?? { lsn: null, changes: 0 };
   const merged = progress.lsn ?? checkpoint.lsn;
-  const late = new Map<RecoveryTable, TailItem[]>();
+  const late: TailItem[] = [];
   let batch = emptyBatch();
   let skip = progress.changes;
   let seen = 0;
@@ -102,11 +103,10 @@ function collect(context: MergeContext, batch: Batch, part: TransactionPart, cha
     batch.bags.push(change);
     return;
   }
-  const keys = batch.keys.get(table) ?? new Map<string, TailItem>();
-  batch.keys.set(table, keys);
   const add = (rowKey: string, born: boolean): void => {
-    const before = keys.get(rowKey);
-    keys.set(rowKey, { rowKey, changedAtMs: part.commitAtMs, born: before?.born ?? born });
+    const id = touchedId({ table, rowKey });
+    const before = batch.keys.get(id);
+    batch.keys.set(id, { table, rowKey, changedAtMs: part.commitAtMs, born: before?.born ?? born });
   };
   const [before, after] = keysOf(table, change);
   if (before !== null && before !== after) add(before, false);
@@ -140,18 +140,14 @@ function keyIn(table: RecoveryTable, relation: Relation, row: Row, old: Row | nu
 async function settleBatch(
   context: MergeContext,
   batch: Batch,
-  late: Map<RecoveryTable, TailItem[]>,
+  late: TailItem[],
   from: TailProgress,
   to: TailProgress,
 ): Promise<void> {
   const { journal, link, options, store, tables } = context;
-  for (const table of tables.ordered) {
-    const items = [...(batch.keys.get(table)?.values() ?? [])];
-    for (let i = 0; i < items.length; i += BATCH_ROWS) {
-      context.signal.throwIfAborted();
-      const refused = await settle(context, table, items.slice(i, i + BATCH_ROWS), false);
-      if (refused.length > 0) late.set(table, [...(late.get(table) ?? []), ...refused]);
-    }
+  for (const items of portions([...batch.keys.values()])) {
+    context.signal.throwIfAborted();
+    late.push(...(await settle(context, items, false)));
   }
   await options.at?.('tail-settled');
   await inTransaction(link, async (session) => {
@@ -189,23 +185,37 @@ function relationsOf(change: Change): readonly Relation[] {
 }
 
 /** Rows that the secondary refused while others were missing: in rounds, and in the end for good. */
-export async function settleLate(context: SettleContext, late: Map<RecoveryTable, TailItem[]>): Promise<void> {
+export async function settleLate(context: SettleContext, late: readonly TailItem[]): Promise<void> {
+  const waiting = new Map(late.map((item) => [touchedId(item), item]));
   // Those of a former run, whose commit times are not known any more.
-  for (const { rowKey, table: name } of await context.link.with((session) => context.journal.late(session))) {
-    const table = context.tables.get(name);
-    const items = (table && late.get(table)) ?? [];
-    if (!table || items.some((item) => item.rowKey === rowKey)) continue;
-    late.set(table, [...items, { rowKey, changedAtMs: null, born: false }]);
+  for (const row of await context.link.with((session) => context.journal.late(session))) {
+    const table = context.tables.get(row.table);
+    if (table && !waiting.has(touchedId(row)))
+      waiting.set(touchedId(row), { table, rowKey: row.rowKey, changedAtMs: null, born: false });
   }
-  const count = () => [...late.values()].reduce((sum, items) => sum + items.length, 0);
-  for (let before = Number.POSITIVE_INFINITY; count() > 0; ) {
-    const last = count() >= before;
-    before = count();
-    for (const table of context.tables.ordered) {
-      const items = late.get(table);
-      if (items) late.set(table, await settle(context, table, items, last));
-    }
+  let items = [...waiting.values()];
+  for (let before = Number.POSITIVE_INFINITY; items.length > 0; ) {
+    const last = items.length >= before;
+    before = items.length;
+    const refused: TailItem[] = [];
+    for (const portion of portions(items)) refused.push(...(await settle(context, portion, last)));
+    items = refused;
   }
+}
+
+/** Of so many rows, and of about so many bytes as the catalog's averages tell (G4). */
+export function* portions(items: readonly TailItem[]): Generator<TailItem[], void, void> {
+  let portion: TailItem[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    portion.push(item);
+    bytes += item.table.averageBytes;
+    if (portion.length < BATCH_ROWS && bytes < BATCH_BYTES) continue;
+    yield portion;
+    portion = [];
+    bytes = 0;
+  }
+  if (portion.length > 0) yield portion;
 }
 
 function bagBinding(table: RecoveryTable | undefined, relation: Relation): Binding | null {

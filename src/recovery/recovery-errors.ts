@@ -45,3 +45,13 @@ export class RecoveryEndedError extends StreamHaltError {
     });
   }
 }
+
+/** Changes of the secondary were missed while rows were being decided upon by the journal. */
+export class JournalGapError extends RedundancyError {
+  constructor() {
+    super('Changes of the secondary were missed; the tables are compared.', {
+      code: 'journal-gap',
+      remedy: 'Nothing to do: the recovery goes on with a comparison.',
+    });
+  }
+}

@@ -13,13 +13,15 @@ import type { CatchupStore } from './catchup-store.js';
 import { type Conflict, conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
 import { decide, type Evidence } from './decide.js';
-import type { Journal, JournalRow, TouchedKey } from './journal.js';
+import { type Journal, type JournalRow, type TouchedKey, touchedId } from './journal.js';
+import { JournalGapError } from './recovery-errors.js';
 import { readRows, type StoredRow, toSecondary, updatedAt, versionJson } from './row-io.js';
 import type { RecoveryTable, RecoveryTables } from './tables.js';
-import { isRowsFault, type RowWrite, tryWrite, writeOneByOne, writeStatements } from './write-rows.js';
+import { type RowWrite, tryWrite, writeOneByOne, writeStatements } from './write-rows.js';
 
 /** A row of which the primary's present version has to be reckoned with. */
 export interface TailItem {
+  readonly table: RecoveryTable;
   readonly rowKey: string;
   /** Commit of its last change there, milliseconds; null when the primary's WAL could not be read. */
   readonly changedAtMs: number | null;
@@ -46,6 +48,13 @@ export interface SettleContext {
 /** A key was written between two looks, and is not there: only looking again tells. */
 class LookAgain extends Error {}
 
+/** What is seen of one table's rows. */
+interface Sight {
+  readonly primary: ReadonlyMap<string, StoredRow>;
+  readonly secondary: ReadonlyMap<string, StoredRow>;
+  readonly journal: ReadonlyMap<string, JournalRow>;
+}
+
 interface Plan {
   readonly settled: TailItem[];
   readonly conflicts: Conflict[];
@@ -53,24 +62,23 @@ interface Plan {
   readonly secondaryWins: TailItem[];
 }
 
+type ByTable<T> = ReadonlyMap<RecoveryTable, T>;
+
 /**
  * @param last what the secondary refuses now will be refused for ever: the primary's version goes to the conflicts
  * @returns rows that won and that the secondary refuses: to be settled again when all others are
  */
-export async function settle(
-  context: SettleContext,
-  table: RecoveryTable,
-  items: readonly TailItem[],
-  last: boolean,
-): Promise<TailItem[]> {
-  const keys = items.map((item) => item.rowKey);
-  const primary = await readRows(context.primary, table, 'primary', keys, { values: true });
+export async function settle(context: SettleContext, items: readonly TailItem[], last: boolean): Promise<TailItem[]> {
+  if (items.length === 0) return [];
+  const keys = keysByTable(items);
+  const primary = await eachTable(keys, (table, rowKeys) =>
+    readRows(context.primary, table, 'primary', rowKeys, { values: true }),
+  );
   for (;;) {
-    const locking = context.tables.dialect === 'postgres';
     // Locks are held while the journal catches up: most of that is done before.
-    if (locking) await context.upToDate?.();
+    if (context.tables.dialect === 'postgres') await context.upToDate?.();
     try {
-      return await inTransaction(context.link, (session) => settleOnce(context, session, table, items, primary, last));
+      return await inTransaction(context.link, (session) => settleOnce(context, session, items, keys, primary, last));
     } catch (error) {
       if (!(error instanceof LookAgain)) throw error;
     }
@@ -80,39 +88,53 @@ export async function settle(
 async function settleOnce(
   context: SettleContext,
   session: TargetSession,
-  table: RecoveryTable,
   items: readonly TailItem[],
-  primary: ReadonlyMap<string, StoredRow>,
+  keys: ByTable<readonly string[]>,
+  primary: ByTable<ReadonlyMap<string, StoredRow>>,
   last: boolean,
 ): Promise<TailItem[]> {
   const { evidence, fence, journal, store, stream, tables } = context;
-  const keys = items.map((item) => item.rowKey);
   const locking = tables.dialect === 'postgres';
   if (!locking) await session.exec('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE');
-  const now = await readRows(session, table, 'secondary', keys, { values: true, lock: locking });
+  const secondary = await eachTable(keys, (table, rowKeys) =>
+    readRows(session, table, 'secondary', rowKeys, { values: true, lock: locking }),
+  );
   await context.upToDate?.();
-  const look = () => evidence.with((other) => journal.find(other, table, [...keys, '*truncated']));
+  const look = () =>
+    eachTable(keys, (table, rowKeys) =>
+      evidence.with((other) => journal.find(other, table, [...rowKeys, '*truncated'])),
+    );
   const known = await look();
-  const plan = planOf(context, table, items, known, primary, now);
-  const refused = await writeWinners(session, table, plan.primaryWins, primary, tables);
-  if (locking && context.upToDate && plan.primaryWins.some(({ rowKey }) => !now.has(rowKey))) {
+  const sights = new Map(
+    [...keys.keys()].map((table): [RecoveryTable, Sight] => [
+      table,
+      { primary: of(primary, table), secondary: of(secondary, table), journal: of(known, table) },
+    ]),
+  );
+  const plan = planOf(context, items, sights);
+  const refused = await writeWinners(session, plan.primaryWins, sights, tables);
+  const claimed = plan.primaryWins.filter(({ rowKey, table }) => !of(secondary, table).has(rowKey));
+  if (locking && context.upToDate && claimed.length > 0) {
     await context.upToDate();
     const again = await look();
-    for (const { rowKey } of plan.primaryWins)
-      if (!now.has(rowKey) && again.get(rowKey)?.at !== known.get(rowKey)?.at) throw new LookAgain();
+    for (const { rowKey, table } of claimed)
+      if (of(again, table).get(rowKey)?.at !== of(known, table).get(rowKey)?.at) throw new LookAgain();
   }
   for (const { error, item } of last ? refused : []) {
-    const reason = `refused by the secondary: ${error instanceof Error ? error.message : String(error)}`;
-    const lost = conflictOf(context, table, item, known, primary, now, { winner: 'secondary', rule: reason });
-    plan.conflicts.push(lost);
+    const rule = `refused by the secondary: ${error instanceof Error ? error.message : String(error)}`;
+    plan.conflicts.push(conflictOf(context, item, of(sights, item.table), { winner: 'secondary', rule }));
     plan.secondaryWins.push(item);
   }
   const late = last ? [] : refused.map(({ item }) => item);
   const settled = plan.settled.filter((item) => !late.includes(item));
-  const conflicts = latest(plan.conflicts.filter(({ rowKey }) => settled.some((item) => item.rowKey === rowKey)));
-  const named = (list: readonly TailItem[]) => list.map((item) => touched(context, table, item));
+  const ids = new Set(settled.map(touchedId));
+  const conflicts = latest(plan.conflicts.filter((conflict) => ids.has(touchedId(conflict))));
+  const named = (list: readonly TailItem[]): TouchedKey[] =>
+    list.map(({ rowKey, table }) => ({ table, rowKey, at: '', atMs: context.nowMs() }));
   // Not before: the journal is written under the same lock, and has been waited for.
-  const { failoverEpoch } = await store.lock(session);
+  const { failoverEpoch, journalComplete } = await store.lock(session);
+  // What was decided by a journal that turned out to have a gap is decided anew.
+  if (context.upToDate && !journalComplete) throw new JournalGapError();
   if (settled.length > 0) await session.run(journal.settled(named(settled), formatLsn(fence)));
   if (late.length > 0) await session.run(journal.settled(named(late), 'late'));
   if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(plan.secondaryWins)));
@@ -120,21 +142,34 @@ async function settleOnce(
   return late;
 }
 
-function planOf(
-  context: SettleContext,
-  table: RecoveryTable,
-  items: readonly TailItem[],
-  known: ReadonlyMap<string, JournalRow>,
-  primary: ReadonlyMap<string, StoredRow>,
-  now: ReadonlyMap<string, StoredRow>,
-): Plan {
+function keysByTable(items: readonly TailItem[]): ByTable<readonly string[]> {
+  const keys = new Map<RecoveryTable, string[]>();
+  for (const { rowKey, table } of items) keys.set(table, [...(keys.get(table) ?? []), rowKey]);
+  return keys;
+}
+
+async function eachTable<T>(
+  keys: ByTable<readonly string[]>,
+  read: (table: RecoveryTable, rowKeys: readonly string[]) => Promise<T>,
+): Promise<ByTable<T>> {
+  const found = new Map<RecoveryTable, T>();
+  for (const [table, rowKeys] of keys) found.set(table, await read(table, rowKeys));
+  return found;
+}
+
+function of<T>(map: ByTable<T>, table: RecoveryTable): T {
+  return map.get(table) as T;
+}
+
+function planOf(context: SettleContext, items: readonly TailItem[], sights: ByTable<Sight>): Plan {
   const plan: Plan = { settled: [], conflicts: [], primaryWins: [], secondaryWins: [] };
   for (const item of items) {
-    if (known.get(item.rowKey)?.settled === formatLsn(context.fence)) continue;
+    const sight = of(sights, item.table);
+    if (sight.journal.get(item.rowKey)?.settled === formatLsn(context.fence)) continue;
     plan.settled.push(item);
-    if (primary.get(item.rowKey)?.hash === now.get(item.rowKey)?.hash) continue;
-    const decision = decide(evidenceOf(context, table, item, known, primary, now));
-    if (decision.conflict) plan.conflicts.push(conflictOf(context, table, item, known, primary, now, decision));
+    if (sight.primary.get(item.rowKey)?.hash === sight.secondary.get(item.rowKey)?.hash) continue;
+    const decision = decide(evidenceOf(context, item, sight));
+    if (decision.conflict) plan.conflicts.push(conflictOf(context, item, sight, decision));
     (decision.winner === 'primary' ? plan.primaryWins : plan.secondaryWins).push(item);
   }
   return plan;
@@ -143,35 +178,29 @@ function planOf(
 /** @returns those that the secondary refuses */
 async function writeWinners(
   session: TargetSession,
-  table: RecoveryTable,
   winners: readonly TailItem[],
-  primary: ReadonlyMap<string, StoredRow>,
+  sights: ByTable<Sight>,
   tables: RecoveryTables,
 ): Promise<{ item: TailItem; error: unknown }[]> {
   if (winners.length === 0) return [];
-  const writes = winners.map((item): RowWrite & { item: TailItem } => {
-    const row = primary.get(item.rowKey);
-    return { item, table, rowKey: item.rowKey, values: row ? toSecondary(table, row.values) : null };
-  });
+  const items = new Map<RowWrite, TailItem>();
+  for (const item of winners) {
+    const row = of(sights, item.table).primary.get(item.rowKey);
+    items.set({ ...item, values: row ? toSecondary(item.table, row.values) : null }, item);
+  }
+  const writes = [...items.keys()];
   const error = await tryWrite(session, () => writeStatements(session, 'secondary', writes, tables.ordered));
   if (error === null) return [];
-  if (!isRowsFault(error)) throw error;
   const refused = await writeOneByOne(session, 'secondary', writes, tables.ordered);
-  return refused.map((each) => ({ item: (each.write as RowWrite & { item: TailItem }).item, error: each.error }));
+  return refused.map((each) => ({ item: items.get(each.write) as TailItem, error: each.error }));
 }
 
-function evidenceOf(
-  context: SettleContext,
-  table: RecoveryTable,
-  item: TailItem,
-  known: ReadonlyMap<string, JournalRow>,
-  primary: ReadonlyMap<string, StoredRow>,
-  now: ReadonlyMap<string, StoredRow>,
-): Evidence {
-  const [ours, theirs] = [primary.get(item.rowKey), now.get(item.rowKey)];
-  const entry = known.get(item.rowKey);
+function evidenceOf(context: SettleContext, item: TailItem, sight: Sight): Evidence {
+  const { rowKey, table } = item;
+  const [ours, theirs] = [sight.primary.get(rowKey), sight.secondary.get(rowKey)];
+  const entry = sight.journal.get(rowKey);
   // A row that is gone may have been gone with all others, which names no rows.
-  const written = entry?.written ? entry : theirs === undefined ? known.get('*truncated') : undefined;
+  const written = entry?.written ? entry : theirs === undefined ? sight.journal.get('*truncated') : undefined;
   return {
     primary: { exists: ours !== undefined, updatedAt: updatedAt(table, ours) },
     secondary: { exists: theirs !== undefined, updatedAt: updatedAt(table, theirs) },
@@ -184,22 +213,20 @@ function evidenceOf(
 
 function conflictOf(
   context: SettleContext,
-  table: RecoveryTable,
   item: TailItem,
-  known: ReadonlyMap<string, JournalRow>,
-  primary: ReadonlyMap<string, StoredRow>,
-  now: ReadonlyMap<string, StoredRow>,
+  sight: Sight,
   { rule, winner }: { readonly rule: string; readonly winner: 'primary' | 'secondary' },
 ): Conflict {
-  const evidence = evidenceOf(context, table, item, known, primary, now);
+  const { rowKey, table } = item;
+  const evidence = evidenceOf(context, item, sight);
   return {
     table,
-    rowKey: item.rowKey,
+    rowKey,
     position: context.fence,
     winner,
     rule,
-    primary: versionJson(table, primary.get(item.rowKey)),
-    secondary: versionJson(table, now.get(item.rowKey)),
+    primary: versionJson(table, sight.primary.get(rowKey)),
+    secondary: versionJson(table, sight.secondary.get(rowKey)),
     primaryAt: evidence.primary.updatedAt ?? evidence.primaryChangedAt,
     secondaryAt: evidence.secondary.updatedAt ?? evidence.secondaryChangedAt,
   };
@@ -207,9 +234,5 @@ function conflictOf(
 
 /** One record a row: what was refused at last replaces what was decided before. */
 function latest(conflicts: readonly Conflict[]): Conflict[] {
-  return [...new Map(conflicts.map((conflict) => [conflict.rowKey, conflict])).values()];
-}
-
-function touched(context: SettleContext, table: RecoveryTable, item: TailItem): TouchedKey {
-  return { table, rowKey: item.rowKey, at: '', atMs: context.nowMs() };
+  return [...new Map(conflicts.map((conflict) => [touchedId(conflict), conflict])).values()];
 }

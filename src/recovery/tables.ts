@@ -37,12 +37,16 @@ export interface RecoveryTable extends KeyShape {
   readonly key: readonly number[] | null;
   readonly canonical: readonly CanonicalColumn[];
   readonly canonicalKey: readonly CanonicalColumn[];
+  /** Columns outside the key that the primary numbers itself, always: they take a value in an INSERT only. */
+  readonly fixed: readonly string[];
   /** Position in `columns` of `updated_at`, where it can be compared. */
   readonly updatedAt: number | null;
   /** Columns of the secondary that the primary has no place for. */
   readonly unknown: readonly string[];
   /** False while its initial load has not ended: what the secondary lacks says nothing then. */
   readonly complete: boolean;
+  /** Of a row on the primary. */
+  readonly averageBytes: number;
   /** User triggers that would fire for copied rows. */
   readonly triggers: readonly TriggerModel[];
 }
@@ -53,6 +57,9 @@ export interface RecoveryTables {
   readonly ordered: readonly RecoveryTable[];
   get(table: TableName): RecoveryTable | undefined;
 }
+
+/** Before the first ANALYZE nobody knows how large a row is. */
+const UNKNOWN_BYTES = 4096;
 
 const TIMES = new Set(['timestamp', 'timestamptz', 'int8']);
 
@@ -91,9 +98,13 @@ export async function readTables(
       key,
       canonical: compared,
       canonicalKey: (key ?? []).map((i) => compared.find(({ name }) => name === columns[i]?.name) as CanonicalColumn),
+      fixed: model.columns
+        .filter(({ identity, name }) => identity === 'a' && !there.primaryKey?.includes(name))
+        .map(({ name }) => name),
       updatedAt: updatedAt < 0 ? null : updatedAt,
       unknown: there.columns.filter(({ name }) => !here.byName.has(name)).map(({ name }) => name),
       complete: listed.find((table) => tableKey(table) === tableKey(model))?.complete ?? true,
+      averageBytes: model.rowEstimate ? model.sizeBytes / model.rowEstimate : UNKNOWN_BYTES,
       triggers: model.triggers.filter(
         ({ enabled, name }) => 'OA'.includes(enabled) && !name.startsWith('db_redundancy'),
       ),

@@ -5,11 +5,12 @@
 import { arrayLiteral } from '../apply/array-literal.js';
 import { deleteSql, upsertSql } from '../apply/statements.js';
 import type { SqlStatement, TargetSession } from '../apply/target-session.js';
-import type { TargetTable } from '../apply/target-table.js';
+import type { TargetColumn, TargetTable } from '../apply/target-table.js';
+import { quoteIdent, quoteTable } from '../core/ident.js';
 import { classify } from '../core/policy.js';
 import { slices } from '../pipeline/compile.js';
 import type { Side } from '../reconcile/row-hash.js';
-import { keyColumns, parseKey, sideColumns } from './row-io.js';
+import { keyColumns, parseKey, sideColumns, unnestKeys } from './row-io.js';
 import type { RecoveryTable } from './tables.js';
 
 /** The final state of one row, in the texts of the side it is written to. */
@@ -37,9 +38,13 @@ export function writeStatements(
     const rows = writes.flatMap((write) => (write.table === table && write.values ? [write.values] : []));
     if (rows.length === 0) continue;
     const columns = sideColumns(table, side);
-    const text = upsertSql(targetOf(table, side), columns, keyNames(table), session.dialect.statements);
-    for (const slice of slices(rows, session.dialect))
-      statements.push({ text, values: columns.map((column, i) => arrayLiteral(slice, i, column.encoding)) });
+    const fixed = side === 'primary' ? table.fixed : [];
+    const text = upsertSql(targetOf(table, side), columns, keyNames(table), session.dialect.statements, fixed);
+    for (const slice of slices(rows, session.dialect)) {
+      const values = columns.map((column, i) => arrayLiteral(slice, i, column.encoding));
+      if (fixed.length > 0) statements.push({ text: outdatedSql(table, columns), values });
+      statements.push({ text, values });
+    }
   }
   for (const table of [...ordered].reverse()) {
     const keys = writes.flatMap((write) =>
@@ -92,6 +97,21 @@ export async function tryWrite(session: TargetSession, statements: () => readonl
 /** A constraint or a value, not the connection or a lock. A text that cannot be brought back is a RangeError. */
 export function isRowsFault(error: unknown): boolean {
   return error instanceof RangeError || classify(error).action === 'bisect';
+}
+
+/**
+ * GENERATED ALWAYS AS IDENTITY outside the key can be given to a new row only: a row that was deleted and inserted again
+ * on the secondary, and so has another number, makes way for itself.
+ */
+function outdatedSql(table: RecoveryTable, columns: readonly TargetColumn[]): string {
+  const { casts, parameters } = unnestKeys(columns, 1);
+  const given = (name: string) => `s.v${columns.findIndex((column) => column.name === name)}`;
+  const match = keyNames(table).map((name) => `t.${quoteIdent(name)} = ${given(name)}`);
+  const differs = table.fixed.map((name) => `t.${quoteIdent(name)} IS DISTINCT FROM ${given(name)}`);
+  return (
+    `DELETE FROM ${quoteTable(table.schema, table.name)} AS t USING (SELECT ${casts.map((cast, i) => `${cast} AS v${i}`).join(', ')} ` +
+    `FROM unnest(${parameters}) AS u(${columns.map((_, i) => `c${i}`).join(', ')})) AS s WHERE ${match.join(' AND ')} AND (${differs.join(' OR ')})`
+  );
 }
 
 function inOrder(writes: readonly RowWrite[], ordered: readonly RecoveryTable[]): RowWrite[] {

@@ -45,6 +45,8 @@ export class RoutedClient extends BaseClient {
   #lost: Error | null = null;
   #cutReason: Error | null = null;
   #wroteInTransaction = false;
+  /** A statement was under way when the connection was lost. */
+  #lostStatement = false;
 
   constructor(router: ClientRouter, side: Side, config: string | PoolConfig | ClientConfig | undefined) {
     super(config as ClientConfig);
@@ -75,6 +77,8 @@ export class RoutedClient extends BaseClient {
     if (this.#lost !== null) return;
     this.#cutReason = reason;
     this._queryable = false;
+    // First, so that a library that keeps connections itself does not take this one for its next attempt.
+    process.nextTick(() => this.#announce());
     this._errorAllQueries(reason);
     (this.connection as unknown as Wire).stream.destroy();
   }
@@ -185,8 +189,20 @@ export class RoutedClient extends BaseClient {
     }
     this._queryable = false;
     this._errorAllQueries(error);
-    // pg's would end the process when nobody listens; here the next statement says it.
-    if (this.listenerCount('error') > 0) this.emit('error', this.#lost ?? error);
+    if (this.#cutReason === null) this.#announce();
+  }
+
+  /** pg's would end the process when nobody listens; here the next statement says it. */
+  #announce(): void {
+    if (this.#lost !== null && this.announces && this.listenerCount('error') > 0) this.emit('error', this.#lost);
+  }
+
+  /**
+   * Not between two statements of a transaction: the next one ends with the contract's error, while a library that
+   * hears of the loss before it (TypeORM) refuses that statement with an error of its own, which nobody repeats.
+   */
+  protected get announces(): boolean {
+    return this.#lostStatement || !this.inTransaction;
   }
 
   /** The connection is gone: each statement gets the error that says what is known about it. */
@@ -201,6 +217,7 @@ export class RoutedClient extends BaseClient {
     this._activeQuery = null;
     if (this.#lost === null) {
       this.#lost = this.#verdict(sent, cause);
+      this.#lostStatement = sent.length > 0;
       if (this.#cutReason === null && !this._ending) this.#router.activity[this.side].failed();
       this.#router.lost(this, sent.length > 0 || this.inTransaction ? this.#lost : null);
     }

@@ -30,9 +30,7 @@ export interface HealthOptions {
   readonly passiveEveryMs?: number;
 }
 
-type Controllers = Partial<
-  Pick<DbHealth, 'primary' | 'secondary' | 'lastSync' | 'syncStatus' | 'state' | 'replication'>
->;
+type Told = Partial<Pick<DbHealth, 'primary' | 'secondary' | 'lastSync' | 'syncStatus' | 'state' | 'replication'>>;
 
 /**
  * A fetch-style handler, `(request) => Promise<Response>`: Next.js, Hono and Bun take it as it is. The active database
@@ -49,7 +47,7 @@ export function healthHandler(pool: RouterPool, options: HealthOptions = {}): (r
     const other: Side = active === 'primary' ? 'secondary' : 'primary';
     const otherHealth = told?.[other] ?? (pool.router.follows ? await passive.look(other) : UNKNOWN);
     const health: DbHealth = {
-      status: statusOf(own, otherHealth, active, told),
+      status: statusOf(own, pool.router.follows ? otherHealth : null, active, told),
       primary: active === 'primary' ? own : otherHealth,
       secondary: active === 'secondary' ? own : otherHealth,
       activeDatabase: active,
@@ -65,9 +63,11 @@ export function healthHandler(pool: RouterPool, options: HealthOptions = {}): (r
 
 const UNKNOWN: SideHealth = { connected: false, latency: null, lastCheck: null };
 
-function statusOf(own: SideHealth, other: SideHealth, active: Side, told: Controllers | null): DbHealth['status'] {
+/** `other` null: there is none, for a plain pool. */
+function statusOf(own: SideHealth, other: SideHealth | null, active: Side, told: Told | null): DbHealth['status'] {
   if (!own.connected) return 'unhealthy';
   if (active === 'secondary') return 'failed_over';
+  if (other === null) return 'healthy';
   return other.connected && (told?.syncStatus ?? 'healthy') === 'healthy' ? 'healthy' : 'degraded';
 }
 
@@ -83,11 +83,11 @@ async function probe(pool: RouterPool, timeoutMs: number): Promise<SideHealth> {
   }
 }
 
-async function ask(link: ControllerLink | null, timeoutMs: number): Promise<Controllers | null> {
+async function ask(link: ControllerLink | null, timeoutMs: number): Promise<Told | null> {
   try {
     const answer = await link?.get('api/system/db-health', timeoutMs);
     // 503 with a body is an answer too: its view of the active database is worse than ours.
-    return answer !== undefined && 'activeDatabase' in answer.body ? (answer.body as Controllers) : null;
+    return answer !== undefined && 'activeDatabase' in answer.body ? (answer.body as Told) : null;
   } catch {
     return null;
   }

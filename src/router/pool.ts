@@ -309,7 +309,7 @@ interface Attempt extends PendingItem {
 }
 
 /** A class bound to one router, as pg's own Pool is bound to a Client: `new pool.Client(pool.options)` is routed too. */
-export function clientClassOf(router: Router): new (config?: PoolConfig) => RoutedClient {
+function clientClassOf(router: Router): new (config?: PoolConfig) => RoutedClient {
   return class RouterClient extends RoutedClient {
     constructor(config?: PoolConfig) {
       super(router, router.side, config);

@@ -1,5 +1,6 @@
 import { Client, type ClientConfig, type PoolConfig } from 'pg';
 import { RoutedClient } from './client.js';
+import { NotSentError, RouterError } from './errors.js';
 import type { Router } from './router.js';
 
 /** What says where to connect to, and as whom: always that of the active side, whatever a library passes. */
@@ -45,14 +46,24 @@ export class StandaloneClient extends RoutedClient {
   override connect(): Promise<this>;
   override connect(callback: (error: Error) => void): void;
   override connect(callback?: (error: Error) => void): Promise<this> | undefined {
-    if (this.#routing.open && this.#routing.side === this.side) {
-      if (callback) return void super.connect(callback);
-      return super.connect();
-    }
-    const connected = this.#whenOpen();
+    const ready = this.#routing.open && this.#routing.side === this.side;
+    const connected = (ready ? super.connect() : this.#whenOpen()).catch((error: Error) => {
+      throw this.#explained(error);
+    });
     if (!callback) return connected;
     connected.then(() => callback(null as unknown as Error), callback);
     return undefined;
+  }
+
+  /** An attempt that a flip ended: nothing was sent, and the next one goes to the other side. */
+  #explained(error: Error): Error {
+    const flipped = this.#routing.follows && (this.#routing.side !== this.side || !this.#routing.open);
+    return flipped && !(error instanceof RouterError) ? new NotSentError(this.side, error) : error;
+  }
+
+  /** Its library's pool has no other way to learn that a connection is of no use any more. */
+  protected override get announces(): boolean {
+    return true;
   }
 
   async #whenOpen(): Promise<this> {

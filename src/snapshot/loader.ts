@@ -185,7 +185,8 @@ export class Loader {
         const good = found.again.length === 0;
         const refused = await this.#write(table, found.steps, good ? extra(chunk, found.rows) : []);
         if (refused) return 'given-up' as const;
-        table.entry.rowsLoaded += found.rows;
+        // Repairs of a table that streams are no part of its load.
+        if (table.entry.state === 'loading') table.entry.rowsLoaded += found.rows;
         counters.chunksApplied += 1;
         return { chunk, again: found.again, rows: found.rows };
       });

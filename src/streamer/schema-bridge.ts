@@ -112,6 +112,7 @@ export class SchemaBridge implements SchemaService {
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
+    if (entry.expired) entry.bindAnew();
     await this.#bind(entry, relation);
     return { reload, pause: null };
   }
@@ -210,8 +211,7 @@ export class SchemaBridge implements SchemaService {
       await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
     }
     await this.ensure([entry]);
-    entry.target = null;
-    entry.bindings.clear();
+    entry.expire();
     await this.#store(entry, catalog.tables[0] as TableModel, this.#known.get(tableKey(entry)) ?? []);
   }
 

@@ -58,8 +58,8 @@ export class TableKeeper {
     for (const stored of all) {
       const entry = registry.get(stored);
       if (!entry || stored.state !== 'pending' || entry.state === 'pending' || entry.state === 'loading') continue;
-      Object.assign(entry, { state: 'pending', reason: null, purge: stored.purge, target: null });
-      entry.bindings.clear();
+      Object.assign(entry, { state: 'pending', reason: null, purge: stored.purge });
+      entry.expire();
     }
     loadPending();
   }

@@ -9,7 +9,7 @@ import type { Side } from '../reconcile/row-hash.js';
 import type { Dialect } from '../schema/capabilities.js';
 import { BadExportFile } from './transfer-errors.js';
 
-export const FIRST_LINE = '-- db-redundancy export, format 1\n';
+const FIRST_LINE = '-- db-redundancy export, format 1\n';
 const SUM_PREFIX = '-- sha256 ';
 export const SUM_LINE_BYTES = SUM_PREFIX.length + 64 + 1;
 const ROWS_PREFIX = '-- rows ';

@@ -113,7 +113,8 @@ export class ImportTarget {
       const answer: unknown = await this.#client.query(`BEGIN;\n${sql};\n${moved(sha256, position)};\nCOMMIT`);
       return (answer as pg.QueryResult[])[1]?.rowCount ?? 0;
     } catch (error) {
-      if (this.#client.getTransactionStatus() === 'E') await this.#client.query('ROLLBACK').catch(() => undefined);
+      // Always: the driver reports an error before it knows that the transaction is a failed one.
+      await this.#client.query('ROLLBACK').catch(() => undefined);
       throw error;
     }
   }

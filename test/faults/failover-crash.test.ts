@@ -55,8 +55,7 @@ describe('G7 G8 the primary dies', () => {
   it('with changes that were not applied: they are merged, or kept as conflicts with both versions', async () => {
     await using pair = await pairOf();
     await using rig = await failoverRig(pair, DDL, TABLES);
-    await using running = await rig.control({ settings: { autoFailover: true } }).leading();
-    await running.controller.idle();
+    await using running = await rig.control({ settings: { autoFailover: true } }).settled();
     // The stream does not see what follows: it is the tail.
     await rig.stream.stop();
     await query(
@@ -129,8 +128,7 @@ describe('G7 G8 the primary dies', () => {
   it('and both are down: a person is told; when the secondary alone returns, the failover is made', async () => {
     await using pair = await pairOf();
     await using rig = await failoverRig(pair, DDL, TABLES);
-    await using running = await rig.control({ settings: { autoFailover: true } }).leading();
-    await running.controller.idle();
+    await using running = await rig.control({ settings: { autoFailover: true } }).settled();
     await Promise.all([servers.primary.kill(), servers.secondary.kill()]);
     await running.reaches('MANUAL_REQUIRED');
     expect(running.controller.snapshot().alerts.join()).toMatch(/dashboards/);
@@ -155,8 +153,7 @@ describe('G6 a controller that is cut off', () => {
     await using proxy = await TcpProxy.start(pair.primary.url);
     await using running = await rig
       .control({ settings: { autoFailover: true }, primaryUrl: proxy.url(pair.primary.url) })
-      .leading();
-    await running.controller.idle();
+      .settled();
     const never = { okAgoMs: null, writeOkAgoMs: null, failedAgoMs: null, busy: 0 };
     let writes = true;
     const router = setInterval(() => {
@@ -182,6 +179,8 @@ describe('G6 a controller that is cut off', () => {
       await running.reaches('SECONDARY_ACTIVE');
     } finally {
       clearInterval(router);
+      proxy.resume();
+      proxy.cut();
     }
   }, 60_000);
 });
@@ -190,7 +189,7 @@ describe('two controllers', () => {
   it('one leads, the other takes over when it is gone, and goes on with what was begun', async () => {
     await using pair = await pairOf();
     await using rig = await failoverRig(pair, DDL, TABLES);
-    const first = await rig.control().leading();
+    await using first = await rig.control().leading();
     await first.controller.idle();
     await using second = rig.control({ settings: { autoFailover: true } });
     await waitFor(() => second.controller.snapshot().epoch > 0, { what: 'the second has read the row' });

@@ -37,6 +37,15 @@ describe('a flip', () => {
     const withdrawal = routing.withdrawn();
     const held = pool.query('INSERT INTO t VALUES (2)');
     await client.query('INSERT INTO t VALUES (3)');
+    // The hold was heard, and is not acknowledged while something of the former epoch is under way.
+    await waitFor(() => routing.authority.routers()[0]?.epoch === 2, { what: 'a report on the hold' });
+    let withdrawn = false;
+    void withdrawal.then(() => {
+      withdrawn = true;
+    });
+    const { renewals = 0 } = pool.metrics();
+    await waitFor(() => (pool.metrics().renewals ?? 0) > renewals + 1, { what: 'two more reports' });
+    expect(withdrawn).toBe(false);
     await client.query('COMMIT');
     client.release();
     const { expired } = await withdrawal;

@@ -129,6 +129,14 @@ describe('a lost connection', () => {
     expect(await rows()).toBe(1);
   });
 
+  it('while idle, in the turn in which it is lost: the connection is not handed out', async () => {
+    const client = await pool.connect();
+    client.release();
+    client.connection.stream.destroy();
+    await pool.query('INSERT INTO t VALUES (1)');
+    expect(await rows()).toBe(1);
+  });
+
   it('of a statement that waits behind another on one client: it was not sent', async () => {
     const client = await pool.connect();
     const first = failure(client.query('SELECT pg_sleep(20)'));

@@ -85,44 +85,48 @@ describe('queries that wait at a flip', () => {
 });
 
 describe('many flips', () => {
-  it('leave no connection, no listener, no timer and no unhandled rejection behind', async () => {
-    const flips = LONG ? 1_000 : 50;
-    await using routing = await Routing.open({ renewMs: 50 });
-    const pool = routing.pool();
-    const unhandled: unknown[] = [];
-    const onUnhandled = (reason: unknown) => unhandled.push(reason);
-    process.on('unhandledRejection', onUnhandled);
-    const listeners = () =>
-      ['switch', 'hold', 'release', 'open'].map((event) => pool.router.listenerCount(event as never));
-    const before = listeners();
-    let stop = false;
-    let done = 0;
-    const codes = new Set<string | undefined>();
-    const load = Array.from({ length: 4 }, async () => {
-      while (!stop) {
-        await pool.query('SELECT 1').then(
-          () => (done += 1),
-          (error) => codes.add(error.code),
-        );
+  it(
+    'leave no connection, no listener, no timer and no unhandled rejection behind',
+    async () => {
+      const flips = LONG ? 1_000 : 50;
+      await using routing = await Routing.open({ renewMs: 50 });
+      const pool = routing.pool();
+      const unhandled: unknown[] = [];
+      const onUnhandled = (reason: unknown) => unhandled.push(reason);
+      process.on('unhandledRejection', onUnhandled);
+      const listeners = () =>
+        ['switch', 'hold', 'release', 'open'].map((event) => pool.router.listenerCount(event as never));
+      const before = listeners();
+      let stop = false;
+      let done = 0;
+      const codes = new Set<string | undefined>();
+      const load = Array.from({ length: 4 }, async () => {
+        while (!stop) {
+          await pool.query('SELECT 1').then(
+            () => (done += 1),
+            (error) => codes.add(error.code),
+          );
+        }
+      });
+      for (let flip = 0; flip < flips; flip += 1) {
+        const before = done;
+        await waitFor(() => done > before + 4, { what: 'queries between two flips' });
+        await routing.switchover(flip % 2 === 0 ? 'secondary' : 'primary', 1_000);
       }
-    });
-    for (let flip = 0; flip < flips; flip += 1) {
-      const before = done;
-      await waitFor(() => done > before + 4, { what: 'queries between two flips' });
-      await routing.switchover(flip % 2 === 0 ? 'secondary' : 'primary', 1_000);
-    }
-    stop = true;
-    await Promise.all(load);
-    process.off('unhandledRejection', onUnhandled);
-    await knows(pool, routing.epoch);
-    expect(unhandled).toEqual([]);
-    // Everything under way had the grace; so no query may have failed at all.
-    expect([...codes]).toEqual([]);
-    expect(done).toBeGreaterThan(flips);
-    expect(listeners()).toEqual(before);
-    expect(pool.totalCount).toBeLessThanOrEqual(5);
-    await waitFor(() => pool.metrics().connections <= pool.totalCount, { what: 'closed connections are forgotten' });
-    await waitFor(() => routing.proxies.secondary.openConnections === 0, { what: 'the former side is left' });
-    expect(pool.metrics().switches).toBe(flips);
-  });
+      stop = true;
+      await Promise.all(load);
+      process.off('unhandledRejection', onUnhandled);
+      await knows(pool, routing.epoch);
+      expect(unhandled).toEqual([]);
+      // Everything under way had the grace; so no query may have failed at all.
+      expect([...codes]).toEqual([]);
+      expect(done).toBeGreaterThan(flips);
+      expect(listeners()).toEqual(before);
+      expect(pool.totalCount).toBeLessThanOrEqual(5);
+      await waitFor(() => pool.metrics().connections <= pool.totalCount, { what: 'closed connections are forgotten' });
+      await waitFor(() => routing.proxies.secondary.openConnections === 0, { what: 'the former side is left' });
+      expect(pool.metrics().switches).toBe(flips);
+    },
+    LONG ? 900_000 : 60_000,
+  );
 });

@@ -82,7 +82,10 @@ describeDialects('sweep', (dialect) => {
       ['plain', 'sweep'],
       ['undated', 'verify'],
     ]);
-    expect(stream.log.entries.map(({ message }) => message)).toContain('Sync completed: 6 records updated');
+    const updated = stream.log.entries.map(
+      ({ message }) => /^Sync completed: (\d+) records updated$/.exec(message)?.[1],
+    );
+    expect(updated.reduce((sum, count) => sum + Number(count ?? 0), 0)).toBe(6);
   });
 
   it('repairs nothing in a healthy system under writes', async () => {
@@ -100,7 +103,7 @@ describeDialects('sweep', (dialect) => {
         );
     });
     try {
-      for (let i = 0; i < 8; i++) expect(await next()).toEqual({ plain: 0, local: 0, undated: 0 });
+      for (let i = 0; i < 4; i++) expect(await next()).toEqual({ plain: 0, local: 0, undated: 0 });
     } finally {
       stop.abort();
       await writing;

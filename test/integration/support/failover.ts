@@ -46,6 +46,7 @@ export class RunningController implements AsyncDisposable {
   readonly #built: BuiltController;
   readonly #abort = new AbortController();
   readonly #done: Promise<void>;
+  #stopped: Promise<void> | null = null;
 
   constructor(pair: DatabasePair, stateDir: string, choices: ControllerChoices = {}) {
     const primary = connectionOf(choices.primaryUrl ?? pair.primary.url);
@@ -97,6 +98,15 @@ export class RunningController implements AsyncDisposable {
     return this;
   }
 
+  /** The standby is closed, and it is known how far the stream is. */
+  async settled(): Promise<this> {
+    await this.leading();
+    await this.controller.idle();
+    const lag = async () => (await this.controller.guards('failover')).find((guard) => guard.name === 'stream-lag');
+    await waitFor(async () => (await lag())?.value !== 'unknown', { what: 'the stream has told its position' });
+    return this;
+  }
+
   async reaches(state: FailoverState, timeoutMs = 30_000): Promise<void> {
     try {
       await waitFor(() => this.controller.snapshot().state === state, { what: `state ${state}`, timeoutMs });
@@ -115,7 +125,12 @@ export class RunningController implements AsyncDisposable {
     return `state ${state}, alerts ${JSON.stringify(alerts)}\n${lines.join('\n')}`;
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#abort.abort(new Error('test is done'));
     await this.#done;
     await this.#built.close();

@@ -13,9 +13,9 @@ import { waitFor } from '../../harness/wait.js';
 import { connectionOf } from '../catchup-support.js';
 import { bothSides, RunningStream, streamingPair, streamNames, TestLog } from './stream.js';
 
-/** Dies at the n-th time that it comes by the point. */
+/** Dies at the n-th time that it comes by the point, or by any. */
 export interface CrashPlan {
-  readonly point: CrashPoint;
+  readonly point: CrashPoint | null;
   readonly after: number;
 }
 
@@ -42,7 +42,8 @@ export function recoveryOf(pair: DatabasePair, crash: CrashPlan | null = null, o
     pollMs: 20,
     backoffMs: { initial: 5, max: 100 },
     at: async (point) => {
-      if (crash?.point !== point || ++seen < crash.after) return;
+      if (!crash || (crash.point ?? point) !== point || ++seen < crash.after) return;
+      if (process.env.DB_TEST_LOG) console.log('crash at', point);
       crashed();
       // Nothing that follows happens: the process is gone.
       await buried;

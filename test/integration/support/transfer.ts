@@ -1,4 +1,9 @@
-/** The command line of export and import as a test runs it. */
+/** Export and import as a test runs them: by the command line, or in this process, which is faster. */
+import { systemClock } from '../../../src/core/clock.js';
+import type { Side } from '../../../src/reconcile/row-hash.js';
+import type { ImportResult } from '../../../src/transfer/import-run.js';
+import { type ExportResult, runExport } from '../../../src/transfer/run-export.js';
+import { runImport } from '../../../src/transfer/run-import.js';
 import type { DatabasePair } from '../../harness/cluster.js';
 import { spawnCli } from '../../harness/process.js';
 
@@ -25,4 +30,27 @@ export async function runCli(args: readonly string[], env: Record<string, string
   const { code } = await cli.exit;
   const peakRssBytes = await cli.peakRssBytes();
   return { code, stdout: cli.output('stdout'), stderr: cli.output('stderr'), peakRssBytes };
+}
+
+const STREAM = 'db_redundancy';
+
+export function exportFile(pair: DatabasePair, side: Side, output: string): Promise<ExportResult> {
+  return runExport({
+    ...{ side, config: { connectionString: pair[side].url }, stream: STREAM, tables: '*', output },
+    ...{ stdout: process.stdout, signal: new AbortController().signal, now: () => new Date() },
+    onProgress: () => undefined,
+  });
+}
+
+export function importFile(
+  pair: DatabasePair,
+  side: Side,
+  input: string,
+  { force = false }: { force?: boolean } = {},
+): Promise<ImportResult> {
+  return runImport({
+    ...{ side, config: { connectionString: pair[side].url }, secondary: { connectionString: pair.secondary.url } },
+    ...{ stream: STREAM, input, force, clock: systemClock, signal: new AbortController().signal },
+    onProgress: () => undefined,
+  });
 }

@@ -1,12 +1,16 @@
-/** A statement's rows a portion at a time, on a connection of its own: a table of any size goes by in bounded memory. */
+/**
+ * A statement's rows as they come, on a connection of its own, whose socket waits while nobody takes them: a table of any
+ * size goes by in bounded memory. Not a cursor, of which CockroachDB has one form or another depending on its version.
+ */
+import type { Socket } from 'node:net';
 import pg, { type ClientConfig } from 'pg';
-import Cursor from 'pg-cursor';
 import { dialectOf } from '../apply/dialect.js';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 
 export type TextRow = Record<string, string | null>;
 
-const PORTION = 2000;
+const HIGH_ROWS = 4000;
+const LOW_ROWS = 1000;
 
 export async function* streamRows(
   connection: ClientConfig,
@@ -15,24 +19,56 @@ export async function* streamRows(
 ): AsyncGenerator<TextRow, void, void> {
   const client = new pg.Client({
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 10_000,
     ...connection,
     types: RAW_TEXT_TYPES,
   } as ClientConfig);
-  // The cursor's own rejection is what the caller sees.
+  // The statement's own rejection is what the caller sees.
   client.on('error', () => undefined);
+  const socket = () => (client as unknown as { connection: { stream: Socket } }).connection.stream;
   try {
     await client.connect();
     const { rows } = await client.query<{ version: string }>('SELECT version()');
     await client.query(dialectOf(rows[0]?.version ?? '').sessionSql);
-    const cursor = client.query(new Cursor<TextRow>(text, [...values]));
-    for (;;) {
-      const portion = await cursor.read(PORTION);
-      yield* portion;
-      if (portion.length < PORTION) return;
+    let arrived: TextRow[] = [];
+    let end: { readonly error: unknown } | null = null;
+    let wake: () => void = () => undefined;
+    const query = client.query(new pg.Query<TextRow>({ text, values: [...values] }));
+    query.on('row', (row: TextRow) => {
+      arrived.push(row);
+      if (arrived.length === HIGH_ROWS) socket().pause();
+      wake();
+    });
+    query.on('error', (error) => {
+      end = { error };
+      wake();
+    });
+    query.on('end', () => {
+      end = { error: null };
+      wake();
+    });
+    for (let at = 0; ; ) {
+      const row = arrived[at];
+      if (row !== undefined) {
+        at += 1;
+        if (at >= LOW_ROWS || at === arrived.length) {
+          arrived = arrived.slice(at);
+          at = 0;
+          if (arrived.length < HIGH_ROWS) socket().resume();
+        }
+        yield row;
+        continue;
+      }
+      const over = end as { readonly error: unknown } | null;
+      if (over?.error) throw over.error;
+      if (over) return;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
   } finally {
-    await client.end().catch(() => undefined);
+    socket().destroy();
   }
 }
 
