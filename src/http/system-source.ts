@@ -30,7 +30,7 @@ export const LOOK_MS = 1000;
 const WATCHED_MS = 5000;
 const UNWATCHED_MS = 60_000;
 
-export class SystemSource {
+export class SystemSource implements Disposable {
   readonly #parts: SystemParts;
   readonly #now: () => number;
   readonly #ring = new LagRing();
@@ -48,7 +48,7 @@ export class SystemSource {
   }
 
   /** Takes no more samples. */
-  close(): void {
+  [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
 

@@ -2,10 +2,10 @@
  * The dashboard as an operator uses it: a table pauses and is mended, a switchover and a failback are ordered through the
  * dialog, and the page is watched changing, and `status --watch` beside it.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { WAYBANK_DDL } from '../../src/demo/waybank-schema.js';
@@ -161,7 +161,7 @@ async function carryOut(page: Page, result: RegExp): Promise<void> {
 
 /** What axe-core finds, as sentences. Evaluated from outside: the page's policy lets no script in. */
 async function accessibilityProblems(page: Page): Promise<string[]> {
-  await page.evaluate(await axe());
+  await page.evaluate(axe.source);
   return page.evaluate(async () => {
     const { violations } = await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run();
     return violations.map(({ help, id, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' | ')}`);
@@ -170,8 +170,4 @@ async function accessibilityProblems(page: Page): Promise<string[]> {
 
 interface AxeResults {
   readonly violations: readonly { id: string; help: string; nodes: readonly { html: string }[] }[];
-}
-
-async function axe(): Promise<string> {
-  return readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 }

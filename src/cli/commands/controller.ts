@@ -61,7 +61,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
   try {
     await controller.run(signal);
   } finally {
-    system.close();
+    system[Symbol.dispose]();
     await http.close();
     await failover.close();
     await Promise.all([streamer.link.close(), streamer.source.close()]);

@@ -75,7 +75,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
       await controlling;
     }
   } finally {
-    system.close();
+    system[Symbol.dispose]();
     await http.close();
     await failover?.close();
     logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
