@@ -19,13 +19,14 @@ type Colors = ReturnType<typeof colorsFor>;
 const LABEL = 11;
 const MOST_TABLES = 8;
 
-export function screenLines(watched: Watched, color: Colors, nowMs: number): string[] {
+export function screenLines(watched: Watched, color: Colors, nowMs: number, width = 80): string[] {
   const { base, history, tables, trouble, view } = watched;
   const row = (label: string, text: string) => `  ${label.padEnd(LABEL)}${text}`;
   const foot = color.dim(`${base} · Ctrl-C ends`);
   if (view === null) return [color.yellow(trouble ?? `Connecting to ${base}`), '', foot];
   const { controller, lag, stream, words } = view;
-  const lines = [color.bold(tint(color, words.tone)(words.title)), words.meaning, color.dim(words.next), ''];
+  const lines = [color.bold(tint(color, words.tone)(words.title)), ...wrapped(words.meaning, width)];
+  lines.push(...wrapped(words.next, width).map((line) => color.dim(line)), '');
   if (trouble !== null) lines.unshift(color.red(`${trouble}; this is what was known`), '');
   if (controller !== null) {
     const since = controller.since === null ? '' : `, began ${ago(controller.since, nowMs)}`;
@@ -87,6 +88,13 @@ function loaded({ rowsExpected, rowsLoaded }: TableStatus): string {
   return rowsLoaded === 0
     ? ''
     : `${rowsLoaded.toLocaleString('en')} of ${rowsExpected?.toLocaleString('en') ?? '?'} rows`;
+}
+
+/** Sentences matter to their end: a terminal that cuts long lines would cut what happens next. */
+function wrapped(text: string, width: number): string[] {
+  return (
+    text.match(new RegExp(`.{1,${Math.max(20, width - 1)}}(?:\\s|$)|\\S+`, 'g'))?.map((line) => line.trimEnd()) ?? []
+  );
 }
 
 function lagText({ bytes, seconds }: { readonly seconds: number; readonly bytes: number }): string {

@@ -30,7 +30,7 @@ export async function watch(
   const color = colorsFor(output);
   let printed = '';
   const draw = () => {
-    screen?.draw(screenLines(state, color, Date.now()));
+    screen?.draw(screenLines(state, color, Date.now(), output.columns));
     const line = changeLine(state);
     if (screen !== null || options.json || line === printed || line === '') return;
     printed = line;
