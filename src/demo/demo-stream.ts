@@ -125,7 +125,7 @@ export async function createDemoStream(
       systemRoutes(system),
       tablesRoutes(async () => streamer.snapshot()),
       routeRoutes(authority),
-      dbHealthRoutes({ controller, stream: streamer }),
+      dbHealthRoutes({ controller, stream: streamer, redact }),
       controlRoutes(controller),
       listRoutes(controller),
     ],

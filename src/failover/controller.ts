@@ -92,6 +92,8 @@ export class Controller implements ControllerSurface {
   #samples: WalSample[] = [];
   #intent: Intent | null = null;
   #alerts: string[] = [];
+  /** The newest alert since the last order or the last change that came to its end. */
+  #lastAlert: string | null = null;
   #refusal: string | null = null;
   #failovers = 0;
   #failbacks = 0;
@@ -190,6 +192,7 @@ export class Controller implements ControllerSurface {
     }
     if (refused.length > 0) return answer(false, true, describeRefusals(refused));
     const from = this.#row.epoch;
+    this.#lastAlert = null;
     await this.#post({ kind: 'ordered', verb: order.verb, how: how ?? 'crash' }, { ...order, guards, how, begunMs });
     if (this.#refusal !== null) return answer(false, true, this.#refusal);
     if (this.#known().epoch === from)
@@ -197,7 +200,7 @@ export class Controller implements ControllerSurface {
     await this.#until(() => this.#atRest());
     const wanted: Side = order.verb === 'failover' ? 'secondary' : 'primary';
     const done = this.#known().active === wanted && this.#known().phase === 'open';
-    return answer(done, false, done ? `The ${wanted} is active.` : (this.#alerts.at(-1) ?? 'It was undone.'));
+    return answer(done, false, done ? `The ${wanted} is active.` : (this.#lastAlert ?? 'It was undone.'));
   }
 
   /** Something that a person has to know, found by work that is nobody's step. */
@@ -341,7 +344,12 @@ export class Controller implements ControllerSurface {
     if (intent) this.#intent = intent;
     const { state, effects } = step(this.#machine, event, this.#parts.settings.thresholds);
     const enters = effects.find((effect) => effect.kind === 'enter');
-    if (enters && !(await this.#enter(enters))) return;
+    if (enters && !(await this.#enter(enters))) {
+      // What was seen of the databases stands all the same: the next probes count on.
+      const { firstFailureAtMs, primaryFailures, primarySuccesses, secondaryFailures } = state;
+      this.#machine = { ...this.#machine, firstFailureAtMs, primaryFailures, primarySuccesses, secondaryFailures };
+      return;
+    }
     if (!enters && state.state !== this.#machine.state) this.#note(state);
     this.#machine = state;
     if (event.kind === 'done' && event.step === 'settle-primary') this.#settled = true;
@@ -381,7 +389,8 @@ export class Controller implements ControllerSurface {
   async #enter(effect: Extract<Effect, { kind: 'enter' }>): Promise<boolean> {
     const { clock, crash, log, settings, store } = this.#parts;
     const from = this.#known();
-    const intent = this.#intent ?? automatic(from, effect);
+    const wanted = this.#intent ?? automatic(from, effect);
+    const intent = undoes(from, effect) && this.#lastAlert ? { ...wanted, reason: this.#lastAlert } : wanted;
     const change = changeOf(
       from,
       effect,
@@ -454,6 +463,7 @@ export class Controller implements ControllerSurface {
 
   #alert(text: string): void {
     const { clock, log, settings, webhook } = this.#parts;
+    this.#lastAlert = text;
     if (this.#alerts.includes(text)) return;
     this.#alerts = [...this.#alerts.slice(-9), text];
     log.error({ state: this.#machine.state }, text);
@@ -630,6 +640,12 @@ function automatic(from: ControlRow, to: Extract<Effect, { kind: 'enter' }>): In
           ? 'the primary has everything that was written on the secondary'
           : 'the primary does not answer any more';
   return { actor: 'controller', reason, guards: [], how: null, begunMs: null };
+}
+
+/** A failover or failback is given up before its flip. */
+function undoes(from: ControlRow, to: Extract<Effect, { kind: 'enter' }>): boolean {
+  if (from.phase !== 'hold' || to.phase !== 'open') return false;
+  return from.active === 'primary' ? from.state === 'FENCING_PRIMARY' : from.state !== 'FENCING_PRIMARY';
 }
 
 function stillWriting(authority: RouteAuthority, sinceMs: number | null): string[] {

@@ -51,8 +51,6 @@ export interface ControllerOptions {
   readonly leaseTtlMs?: number;
 }
 
-/** Beyond the largest value seen: what the primary handed out in rows that never came. */
-const SEQUENCE_HEADROOM = 1000n;
 /** Statements of a fence wait for locks of the application. */
 const FENCE_TIMEOUT_MS = 20_000;
 /** Least time that a statement of metadata gets: a probe may be told to be quicker. */
@@ -113,7 +111,7 @@ export function createController(options: ControllerOptions): BuiltController {
     },
     recovery,
     promotion,
-    raiseSequences: (tables) => raise(options, tables),
+    raiseSequences: (tables, fenced) => raise(options, tables, fenced),
     onReleased: options.onReleased ?? (() => undefined),
     crash: options.crash ?? noCrash,
   };
@@ -180,16 +178,20 @@ async function prepare(
 }
 
 /** Beyond what the secondary holds, and beyond what the primary has handed out, where it can still say so. */
-async function raise({ log, primary, secondary }: ControllerOptions, tables: readonly TableName[]): Promise<void> {
+async function raise(
+  { log, primary, secondary }: ControllerOptions,
+  tables: readonly TableName[],
+  fenced: boolean,
+): Promise<void> {
   const name = `${OWN_APPLICATION} sequences`;
   const reached = await withSession({ connectionTimeoutMillis: 1000, ...primary, application_name: name }, (session) =>
     readSequences(session, tables),
-  ).catch((error: unknown): ReachedSequences => {
+  ).catch((error: unknown): ReachedSequences | null => {
     log.info({ err: error }, 'The sequences of the primary cannot be read; the headroom stands in');
-    return new Map();
+    return null;
   });
   await withSession({ ...secondary, application_name: name }, (session) =>
-    raiseSequences(session, tables, SEQUENCE_HEADROOM, reached),
+    raiseSequences(session, tables, fenced && reached ? 'none' : 'unseen', reached ?? new Map()),
   );
 }
 

@@ -34,7 +34,8 @@ export interface StepParts {
   readonly secondary: Database;
   readonly fences: { readonly primary: Fence; readonly secondary: Fence };
   readonly recovery: Recovery;
-  readonly raiseSequences: (tables: readonly TableName[]) => Promise<void>;
+  /** `fenced`: the primary hands out no more values. */
+  readonly raiseSequences: (tables: readonly TableName[], fenced: boolean) => Promise<void>;
   /** The stream may run again: the streamer of this process need not wait for its next look. */
   readonly onReleased: () => void;
   readonly promotion: PromotionTask;
@@ -76,7 +77,7 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
     pass(parts, 'promote:held');
     await recovery.notePosition(row.detail.failoverEpoch ?? row.epoch);
     pass(parts, 'promote:noted');
-    await parts.raiseSequences(await replicatedTables(parts));
+    await parts.raiseSequences(await replicatedTables(parts), fenced);
     pass(parts, 'promote:sequences');
     // Before the first write where it takes a moment only: a delete that should have cascaded, or an updated_at that no
     // trigger moved, would come home as it is. What takes longer goes on in the background.

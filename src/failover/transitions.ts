@@ -42,10 +42,10 @@ const JUDGE_FAILOVER: Effect = { kind: 'judge', what: 'failover' };
 const JUDGE_FAILBACK: Effect = { kind: 'judge', what: 'failback' };
 const alert = (text: string): Effect => ({ kind: 'alert', text });
 
-const BOTH_DOWN =
-  'Neither database answers. Look at both dashboards; the controller goes on by itself when the active one is back.';
-const ACTIVE_DOWN =
-  'The secondary is active and does not answer, and the primary does not have what was written there. Bring the secondary back: the controller goes on by itself when it answers.';
+const COMMANDS =
+  'npm run db:doctor says what fails from here, npm run db:status what the controller sees. It goes on by itself as soon as';
+const BOTH_DOWN = `Neither database answers. Look at both dashboards (Neon: console.neon.tech, CockroachDB: cockroachlabs.cloud). ${COMMANDS} the active one answers; where that stays away and the other is back, npm run db:failover.`;
+const ACTIVE_DOWN = `The secondary is active and does not answer, and the primary does not have what was written there. Look at its dashboard (CockroachDB: cockroachlabs.cloud) and bring it back. ${COMMANDS} it answers; then npm run db:failback, when the state is READY.`;
 
 /** What a controller does that finds the row in some state: goes on with what was begun, or undoes it. */
 const adopted: Handler<Extract<Event, { kind: 'adopted' }>> = (state, { state: found, active }) => {
@@ -104,7 +104,8 @@ function secondaryActive(state: MachineState, { failover }: Thresholds): Outcome
 function recovering(state: MachineState, thresholds: Thresholds): Outcome | null {
   const down = secondaryActive(state, thresholds);
   if (down) return down;
-  if (state.primaryFailures < thresholds.failover) return null;
+  // The row lives on the secondary: while that does not answer, no state can be entered.
+  if (state.primaryFailures < thresholds.failover || state.secondaryFailures > 0) return null;
   return enter(state, 'SECONDARY_ACTIVE', 'secondary', 'open', CANCEL, { kind: 'primary-lost' });
 }
 
@@ -214,7 +215,7 @@ export const TRANSITIONS: Transitions = {
     ...secondaryUp,
     probed: (state, _probe, thresholds) =>
       secondaryActive(state, thresholds) ??
-      (state.primaryFailures === 0
+      (state.primaryFailures === 0 && state.secondaryFailures === 0
         ? enter(state, 'RECOVERING', 'secondary', 'open', run('recover'))
         : { state, effects: [] }),
     ordered: (state, { verb }) => ({

@@ -13,6 +13,8 @@ export interface DbHealth {
   readonly state: string;
   readonly epoch: number;
   readonly replication: { readonly lagSeconds: number; readonly lagBytes: number };
+  /** What a person has to know, with what to run; not there when there is nothing. */
+  readonly alerts?: readonly string[];
 }
 
 interface SideAnswer {
@@ -29,6 +31,8 @@ export interface HealthSources {
   readonly stream: Pick<StatusSource, 'snapshot'> | null;
   /** ISO 8601; when the two sides were last compared or a change last arrived. */
   readonly lastSync?: () => string | null;
+  /** Alerts quote errors of drivers, which may show a connection string. */
+  readonly redact: (text: string) => string;
 }
 
 /** Behind by more than this is not healthy any more. */
@@ -43,7 +47,7 @@ export function dbHealthRoutes(sources: HealthSources): RouteModule {
   };
 }
 
-export async function readHealth({ controller, lastSync, stream }: HealthSources): Promise<DbHealth> {
+export async function readHealth({ controller, lastSync, redact, stream }: HealthSources): Promise<DbHealth> {
   const snapshot = controller.snapshot();
   const streamed = stream?.snapshot() ?? null;
   const gap = streamed ?? (await controller.replication());
@@ -59,6 +63,7 @@ export async function readHealth({ controller, lastSync, stream }: HealthSources
     state: snapshot.state,
     epoch: snapshot.epoch,
     replication,
+    ...(snapshot.alerts.length > 0 ? { alerts: snapshot.alerts.map(redact) } : {}),
   };
 }
 

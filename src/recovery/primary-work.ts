@@ -110,7 +110,7 @@ export class PrimaryWork {
       const result = await ready.copier.finish(signal);
       const tables = ready.run.merge.tables.ordered;
       const there = await link.with((session) => readSequences(session, tables));
-      await raiseSequences(ready.primary, tables, 0n, there);
+      await raiseSequences(ready.primary, tables, 'none', there);
       await state.count(true);
       return result;
     });

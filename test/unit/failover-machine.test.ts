@@ -21,6 +21,35 @@ afterEach(async () => {
   }
 });
 
+describe('the row lives on the secondary', () => {
+  it.each(['SECONDARY_ACTIVE', 'RECOVERING', 'READY'] as const)(
+    '%s: while that is silent, nothing is entered',
+    (at) => {
+      let state: MachineState = { ...initialState(), state: at, durable: at, active: 'secondary' };
+      const thresholds = { failover: 3, failback: 5 };
+      const seen: string[] = [];
+      for (let round = 0; round < 3; round += 1) {
+        // The primary went away a probe earlier.
+        const outcome = step(
+          state,
+          { kind: 'probed', primary: false, secondary: round === 0, atMs: round },
+          thresholds,
+        );
+        state = outcome.state;
+        seen.push(...outcome.effects.map((effect) => effect.kind));
+      }
+      expect(seen).not.toContain('enter');
+      state = { ...initialState(), state: at, durable: at, active: 'secondary' };
+      for (let round = 0; round < 3; round += 1) {
+        const outcome = step(state, { kind: 'probed', primary: true, secondary: false, atMs: round }, thresholds);
+        expect(outcome.effects.map((effect) => effect.kind)).not.toContain('enter');
+        state = outcome.state;
+      }
+      expect(state.state).toBe('MANUAL_REQUIRED');
+    },
+  );
+});
+
 describe('timing', () => {
   it('2 failures and a success change nothing', async () => {
     const it_ = simulate();

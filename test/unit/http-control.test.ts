@@ -65,7 +65,12 @@ async function open(controlToken?: null) {
   const http = await openHttp({
     ...(controlToken === null ? { controlToken } : {}),
     routes: [
-      dbHealthRoutes({ controller, stream, lastSync: () => '2026-01-24T19:55:00.000Z' }),
+      dbHealthRoutes({
+        controller,
+        stream,
+        lastSync: () => '2026-01-24T19:55:00.000Z',
+        redact: (text) => text.replace('hunter2', '***'),
+      }),
       controlRoutes(controller),
       listRoutes(controller),
       tablesRoutes(async () => stream.snapshot()),
@@ -102,6 +107,13 @@ describe('GET /api/system/db-health', () => {
       epoch: 7,
       replication: { lagSeconds: 0.2, lagBytes: 512 },
     });
+  });
+
+  it('has the alerts as well when there are any, without secrets', async () => {
+    await using it_ = await open();
+    it_.controller.current = { ...it_.controller.current, alerts: ['postgresql://u:hunter2@h is away'] };
+    const body = (await (await it_.get('/api/system/db-health')).json()) as { alerts: string[] };
+    expect(body.alerts).toEqual(['postgresql://u:***@h is away']);
   });
 
   it.each([

@@ -52,7 +52,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
       dashboardRoutes(),
       systemRoutes(system),
       routeRoutes(authority),
-      dbHealthRoutes({ controller, stream: null }),
+      dbHealthRoutes({ controller, stream: null, redact: runtime.redact }),
       controlRoutes(controller),
       listRoutes(controller),
       tablesRoutes(snapshot),

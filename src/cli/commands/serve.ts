@@ -54,7 +54,12 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
     controllerMetrics(metrics.registry, () => controller.snapshot());
     routes.push(
       routeRoutes(authority),
-      dbHealthRoutes({ controller, stream: streamer, lastSync: () => streamer.snapshot().lastSync ?? null }),
+      dbHealthRoutes({
+        controller,
+        stream: streamer,
+        lastSync: () => streamer.snapshot().lastSync ?? null,
+        redact: runtime.redact,
+      }),
       controlRoutes(controller),
       listRoutes(controller),
     );

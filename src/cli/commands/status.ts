@@ -5,6 +5,7 @@ import { formatLsn } from '../../core/lsn.js';
 import type { VerifyResult } from '../../core/status.js';
 import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
+import { assertSecondaryAnswers } from '../unreachable.js';
 
 const CONTROL_SQL = 'SELECT state, epoch::text, active, reason FROM db_redundancy.control WHERE stream = $1';
 
@@ -25,11 +26,13 @@ export async function status(
       state: health.state,
       controlEpoch: health.epoch,
       activeDatabase: health.activeDatabase,
+      ...(health.alerts ? { alerts: health.alerts } : {}),
     };
     const both = { ...live, ...control };
     output.write(options.json ? `${JSON.stringify(both, null, 2)}\n` : describe(both));
     return;
   }
+  await assertSecondaryAnswers(runtime, base);
   const streamer = createStreamer(runtime);
   try {
     const checkpoint = await streamer.link
@@ -88,11 +91,12 @@ function verified(result: VerifyResult | undefined): string | null {
 function describe(facts: Record<string, unknown>): string {
   const lines = Object.entries(facts).flatMap(([name, value]) => {
     if (Array.isArray(value))
-      return value.map(
-        (each) =>
-          `  ${Object.values(each as object)
-            .filter((part) => part !== null)
-            .join('  ')}`,
+      return value.map((each) =>
+        typeof each === 'string'
+          ? `  ${each}`
+          : `  ${Object.values(each as object)
+              .filter((part) => part !== null)
+              .join('  ')}`,
       );
     if (typeof value === 'object' && value !== null)
       return [

@@ -16,7 +16,7 @@ import type { DatabasePair } from '../../harness/cluster.js';
 import { query } from '../../harness/sql.js';
 import { waitFor } from '../../harness/wait.js';
 import { connectionOf } from '../catchup-support.js';
-import { RunningStream, streamNames, TestLog } from './stream.js';
+import { RunningStream, type StreamOptions, streamNames, TestLog } from './stream.js';
 
 export const FAST: Omit<ControllerSettings, 'stream' | 'holder'> = {
   health: { intervalMs: 300, suspectIntervalMs: 200 },
@@ -52,7 +52,7 @@ export class RunningController implements AsyncDisposable {
     const primary = connectionOf(choices.primaryUrl ?? pair.primary.url);
     const secondary = connectionOf(choices.secondaryUrl ?? pair.secondary.url);
     const { leaseTtlMs = 1500 } = choices;
-    this.authority = createRouteAuthority({ leaseMs: leaseTtlMs });
+    this.authority = createRouteAuthority({ leaseMs: leaseTtlMs, renewMs: leaseTtlMs / 4 });
     this.#built = createController({
       stream: streamNames(pair).stream,
       primary,
@@ -155,9 +155,14 @@ export interface FailoverRig extends AsyncDisposable {
 }
 
 /** Streams `ddl`, with everything loaded, and a role of the application that may write `tables` on both sides. */
-export async function failoverRig(pair: DatabasePair, ddl: string, tables: readonly string[]): Promise<FailoverRig> {
+export async function failoverRig(
+  pair: DatabasePair,
+  ddl: string,
+  tables: readonly string[],
+  streamOptions: StreamOptions = {},
+): Promise<FailoverRig> {
   await query(pair.primary.url, ddl);
-  const stream = await new RunningStream(pair).streaming();
+  const stream = await new RunningStream(pair, streamOptions).streaming();
   await stream.caughtUp();
   const stateDir = await mkdtemp(join(tmpdir(), 'db-redundancy-state-'));
   const role = `app-${randomBytes(4).toString('hex')}`;

@@ -1,5 +1,6 @@
 /** Sweeps and verifies of a stream in this process, as a test asks for them and waits for them. */
 import { randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
 import type { TableName } from '../../../src/core/ident.js';
 import type { StoredVerify } from '../../../src/reconcile/results-store.js';
 import { waitFor } from '../../harness/wait.js';
@@ -32,3 +33,8 @@ export const counts = ({ missing, extra, different, repaired, unsettled, skipped
 });
 
 export const EQUAL = { missing: 0, extra: 0, different: 0, repaired: 0, unsettled: 0, skipped: null };
+
+/** The product's own verify finds both sides of every table equal. */
+export async function expectVerified(stream: RunningStream): Promise<void> {
+  for (const [name, outcome] of await verify(stream)) expect(counts(outcome), name).toEqual(EQUAL);
+}
