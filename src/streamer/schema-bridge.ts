@@ -104,8 +104,7 @@ export class SchemaBridge implements SchemaService {
   ): Promise<{ readonly reload: boolean; readonly pause: string | null }> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
-    const generated = (this.#planned.get(tableKey(entry)) ?? []).filter((column) => column.generation !== 'none');
-    if (!known || !sameColumns(known, relation, new Set(generated.map((column) => column.name)))) {
+    if (!known || !sameColumns(known, relation)) {
       const followed = await this.#follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
@@ -388,16 +387,16 @@ function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'
 }
 
 /**
- * The WAL's idea of the table is the one that the secondary was last made to fit; generated columns are not followed.
+ * The WAL's idea of the table is the one that the secondary was last made to fit. Generated columns are not known here:
+ * where the WAL has one, the catalog is looked at, for it may have become an ordinary one.
  * Both are in the order of the columns' numbers: a column that was dropped and added again, and two that have swapped
  * their names, show by their place.
  */
-function sameColumns(known: readonly KnownColumn[], relation: Relation, generated: ReadonlySet<string>): boolean {
-  const ordinary = relation.columns.filter((column) => !generated.has(column.name));
+function sameColumns(known: readonly KnownColumn[], relation: Relation): boolean {
   const byNumber = [...known].sort((a, b) => a.attnum - b.attnum);
   return (
-    byNumber.length === ordinary.length &&
-    ordinary.every((column, i) => {
+    byNumber.length === relation.columns.length &&
+    relation.columns.every((column, i) => {
       const each = byNumber[i];
       return each?.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod;
     })
