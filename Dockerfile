@@ -4,12 +4,14 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts ./scripts
 COPY src ./src
-RUN npx tsc -p tsconfig.build.json && npm prune --omit=dev --ignore-scripts
+RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production DB_HTTP_HOST=0.0.0.0 DB_STATE_DIR=/var/lib/db-redundancy
 WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
 RUN mkdir -p /var/lib/db-redundancy && chown node:node /var/lib/db-redundancy
 COPY --from=build --chown=node:node /app/node_modules ./node_modules
 COPY --from=build --chown=node:node /app/dist ./dist
@@ -20,6 +22,6 @@ EXPOSE 8080
 VOLUME /var/lib/db-redundancy
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.DB_HTTP_PORT||8080)+'/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
-# node handles SIGTERM itself and starts no children: it needs no init in front.
-ENTRYPOINT ["node", "dist/cli/main.js"]
+# As process 1, node would neither reap what others leave to it nor die of a signal that nothing handles.
+ENTRYPOINT ["tini", "--", "node", "dist/cli/main.js"]
 CMD ["serve"]

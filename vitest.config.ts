@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { ChromiumReporter } from './test/harness/chromium-reporter.js';
 import { CockroachReporter } from './test/harness/cockroach-reporter.js';
 
 export default defineConfig({
@@ -11,6 +12,6 @@ export default defineConfig({
     pool: 'forks',
     // Test files share two database servers, which want processors too.
     maxWorkers: 2,
-    reporters: ['default', new CockroachReporter()],
+    reporters: ['default', new CockroachReporter(), new ChromiumReporter()],
   },
 });

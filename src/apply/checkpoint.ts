@@ -3,6 +3,7 @@
  * G3). Whoever takes the stream over raises the epoch; a transaction of the former leader then fails on its last
  * statement and rolls back.
  */
+import { FencedError } from '../core/errors.js';
 import { formatLsn, type Lsn, parseLsn } from '../core/lsn.js';
 import type { SqlStatement, TargetSession } from './target-session.js';
 
@@ -21,6 +22,8 @@ export interface CheckpointRow extends Checkpoint {
   readonly slot: string;
   readonly publication: string;
   readonly systemId: string;
+  /** Why the stream must not run: the controller holds it while the secondary is active; null: it may. */
+  readonly held: string | null;
 }
 
 /**
@@ -60,7 +63,7 @@ export function checkpointStatement(
 }
 
 const READ_SQL = `
-SELECT lsn, extract(epoch FROM commit_at)::float8::text AS commit_at, partial_lsn, partial_changes::text, epoch::text, leader, slot, publication, system_id
+SELECT lsn, extract(epoch FROM commit_at)::float8::text AS commit_at, partial_lsn, partial_changes::text, epoch::text, leader, slot, publication, system_id, held
 FROM db_redundancy.checkpoint WHERE stream = $1`;
 
 /** Null when the stream has never been set up on this secondary. */
@@ -77,13 +80,18 @@ export async function readCheckpoint(session: TargetSession, stream: string): Pr
     slot: row.slot ?? '',
     publication: row.publication ?? '',
     systemId: row.system_id ?? '',
+    held: row.held ?? null,
   };
 }
 
-/** Takes the stream over: the epoch of every former leader is void from here on. Returns the new epoch. */
+/**
+ * Takes the stream over: the epoch of every former leader is void from here on. Returns the new epoch. The controller
+ * holds the stream by the same row, so that one of the two comes first, and whatever order that is, nothing is applied
+ * after it held. @throws FencedError while the stream is held
+ */
 export async function takeLead(session: TargetSession, stream: string, leader: string): Promise<number> {
-  const text = `UPDATE db_redundancy.checkpoint SET epoch = epoch + 1, leader = $2, renewed_at = now() WHERE stream = $1 RETURNING epoch::text`;
+  const text = `UPDATE db_redundancy.checkpoint SET epoch = epoch + 1, leader = $2, renewed_at = now() WHERE stream = $1 AND held IS NULL RETURNING epoch::text`;
   const row = (await session.run({ text, values: [stream, leader] })).rows[0];
-  if (!row) throw new RangeError(`No checkpoint row for stream ${stream}`);
+  if (!row) throw new FencedError('The stream is held: the secondary is active, or a failover is under way.');
   return Number(row.epoch);
 }

@@ -1,5 +1,6 @@
 /** What differs between the databases that can be a secondary, as traits and a few statements; no vendor's name elsewhere. */
 import { quoteTable, type TableName } from '../core/ident.js';
+import { WRITER_SQL } from '../core/writer.js';
 import type { StatementTraits } from './statements.js';
 import type { TargetTraits } from './target-table.js';
 
@@ -9,6 +10,8 @@ export interface Dialect {
   readonly name: DialectName;
   readonly table: TargetTraits;
   readonly statements: StatementTraits;
+  /** Rows that are new go in by COPY; where it does not pay, or is not to be pipelined, by the statement for upserts. */
+  readonly copyInserts: boolean;
   /** More rows or bytes in one statement do not pay, or are refused. */
   readonly maxStatementRows: number;
   readonly maxStatementBytes: number;
@@ -19,6 +22,11 @@ export interface Dialect {
    * constraint may be broken, as it was on the source.
    */
   readonly beginPartsSql: string;
+  /**
+   * Opens a read-only transaction on one snapshot, which has everything that was committed with the checkpoint before.
+   * `run` answers with the rows of a statement.
+   */
+  beginSnapshot(run: (sql: string) => Promise<readonly Record<string, string | null>[]>): Promise<void>;
   /** Empties tables in a way that concurrent snapshots of the secondary do not see early (G1). */
   emptyTablesSql(tables: readonly TableName[]): string[];
 }
@@ -29,12 +37,18 @@ const postgres: Dialect = {
   name: 'postgres',
   table: { hiddenKey: 'ctid', jsonbArrays: true },
   statements: { overridingSystemValue: true, upsert: false },
+  copyInserts: true,
   maxStatementRows: 5000,
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
   // tcp_keepalives: a session whose network is gone must let go of its locks within a minute, not after two hours.
-  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3`,
+  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ${WRITER_SQL}`,
   beginPartsSql: 'BEGIN; SET CONSTRAINTS ALL DEFERRED',
+  async beginSnapshot(run) {
+    await run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    // The first statement takes the snapshot.
+    await run('SELECT count(*) FROM db_redundancy.checkpoint');
+  },
   // DELETE, not TRUNCATE: TRUNCATE is not MVCC-safe, a reader with an older snapshot would see the table empty.
   emptyTablesSql: (tables) => tables.map((table) => `DELETE FROM ${quoteTable(table.schema, table.name)}`),
 };
@@ -43,6 +57,7 @@ const cockroach: Dialect = {
   name: 'cockroach',
   table: { hiddenKey: 'rowid', jsonbArrays: false },
   statements: { overridingSystemValue: false, upsert: true },
+  copyInserts: false,
   maxStatementRows: 1000,
   // The server's limit is 16 MiB a message; the rest is room for names and protocol.
   maxStatementBytes: 12 << 20,
@@ -50,6 +65,15 @@ const cockroach: Dialect = {
   sessionSql: `${TEXT_FORM}; SET extra_float_digits = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0`,
   // There are no deferrable constraints, see schema/translate-keys.
   beginPartsSql: 'BEGIN',
+  // A read of the past neither waits for writers nor makes them wait. Which past: reading the checkpoint's rows first
+  // moves the transaction behind their last change, also where the clocks of two nodes differ.
+  async beginSnapshot(run) {
+    await run('BEGIN');
+    await run('SELECT count(*) FROM db_redundancy.checkpoint');
+    const [row] = await run('SELECT cluster_logical_timestamp()::STRING AS at');
+    await run('COMMIT');
+    await run(`BEGIN AS OF SYSTEM TIME '${row?.at ?? ''}'`);
+  },
   // DELETE as well: TRUNCATE ends the changefeeds on the table, on which a failback depends.
   emptyTablesSql: (tables) => tables.map((table) => `DELETE FROM ${quoteTable(table.schema, table.name)}`),
 };

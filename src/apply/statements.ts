@@ -28,12 +28,16 @@ function names(columns: readonly TargetColumn[]): string {
   return columns.map((column) => quoteIdent(column.name)).join(', ');
 }
 
-/** Inserts rows or replaces them by key. `key` must be covered by a unique index. */
+/**
+ * Inserts rows or replaces them by key. `key` must be covered by a unique index.
+ * @param fixed columns that are inserted and never updated
+ */
 export function upsertSql(
   table: TargetTable,
   columns: readonly TargetColumn[],
   key: readonly string[],
   traits: StatementTraits,
+  fixed: readonly string[] = [],
 ): string {
   const { select, rows } = source(columns);
   const into = `${quoteTable(table.schema, table.name)} (${names(columns)})`;
@@ -45,7 +49,7 @@ export function upsertSql(
   if (traits.upsert && isPrimary && columns.length === writable)
     return `UPSERT INTO ${into} SELECT ${select} FROM ${rows}`;
   const set = columns
-    .filter((column) => !key.includes(column.name))
+    .filter((column) => !key.includes(column.name) && !fixed.includes(column.name))
     .map((column) => `${quoteIdent(column.name)} = excluded.${quoteIdent(column.name)}`);
   const action = set.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${set.join(', ')}`;
   const overriding = traits.overridingSystemValue ? ' OVERRIDING SYSTEM VALUE' : '';
@@ -57,6 +61,11 @@ export function insertSql(table: TargetTable, columns: readonly TargetColumn[], 
   const { select, rows } = source(columns);
   const overriding = traits.overridingSystemValue ? ' OVERRIDING SYSTEM VALUE' : '';
   return `INSERT INTO ${quoteTable(table.schema, table.name)} (${names(columns)})${overriding} SELECT ${select} FROM ${rows}`;
+}
+
+/** Inserts rows that are known not to exist; the lines follow in COPY's text format. */
+export function copySql(table: TargetTable, columns: readonly TargetColumn[]): string {
+  return `COPY ${quoteTable(table.schema, table.name)} (${names(columns)}) FROM STDIN`;
 }
 
 /** Deletes rows by key. */
@@ -97,6 +106,25 @@ export function selectSql(table: TargetTable, key: readonly TargetColumn[], colu
   return (
     `SELECT s.i AS id${values} FROM (SELECT u.i, ${keys} FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s ` +
     `JOIN ${quoteTable(table.schema, table.name)} AS t ON ${match}`
+  );
+}
+
+/**
+ * The same for expressions over the table's alias `r`. Parameters: ids, then the key columns.
+ */
+export function selectExpressionsSql(
+  table: TargetTable,
+  key: readonly TargetColumn[],
+  expressions: readonly string[],
+): string {
+  const parameters = key.map((column, i) => `$${i + 2}::${column.arrayType}[]`).join(', ');
+  const fields = key.map((_, i) => `c${i}`).join(', ');
+  const keys = key.map((column, i) => `${cast(column, `u.c${i}`)} AS k${i}`).join(', ');
+  const match = key.map((column, i) => `r.${quoteIdent(column.name)} = s.k${i}`).join(' AND ');
+  const values = expressions.map((expression, i) => `, ${expression} AS v${i}`).join('');
+  return (
+    `SELECT s.i AS id${values} FROM (SELECT u.i, ${keys} FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s ` +
+    `JOIN ${quoteTable(table.schema, table.name)} AS r ON ${match}`
   );
 }
 

@@ -6,12 +6,15 @@
 import type { Socket } from 'node:net';
 import pg, { type ClientConfig, type QueryResult } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
+import { CopyQuery } from './copy-query.js';
 import { type Dialect, dialectOf } from './dialect.js';
 import type { Patience } from './patience.js';
 
 export interface SqlStatement {
   readonly text: string;
   readonly values: readonly (string | null)[];
+  /** Of a COPY ... FROM STDIN: its lines. */
+  readonly copy?: string;
 }
 
 /** Statements prepared on one connection; what comes after is sent with its text. */
@@ -101,6 +104,7 @@ export class TargetSession {
   /** One statement, prepared once per text on this connection. */
   async run(statement: SqlStatement): Promise<QueryResult<Record<string, string | null>>> {
     try {
+      if (statement.copy !== undefined) return await this.#answered(this.#copy(statement.text, statement.copy));
       return await this.#answered(this.#client.query(this.#prepared(statement)));
     } catch (error) {
       // A table changed under a prepared statement, or a pooler has lost them all: the next run prepares anew.
@@ -108,6 +112,14 @@ export class TargetSession {
       if (code === '0A000' || code === '26000') this.#names.clear();
       throw error;
     }
+  }
+
+  #copy(text: string, rows: string): Promise<QueryResult<Record<string, string | null>>> {
+    return new Promise((resolve, reject) => {
+      const query = new CopyQuery(text, rows);
+      const callback = (error: Error | null, result: QueryResult) => (error ? reject(error) : resolve(result));
+      this.#client.query(Object.assign(query, { callback }));
+    });
   }
 
   async exec(text: string): Promise<void> {

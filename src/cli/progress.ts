@@ -10,8 +10,8 @@ export interface ProgressView {
 
 const LINE_INTERVAL_MS = 3000;
 
-export function createProgress(output: NodeJS.WriteStream, now: () => number): ProgressView {
-  return output.isTTY ? new Bars(output) : new Lines(output, now);
+export function createProgress(output: NodeJS.WriteStream, now: () => number, verb = 'Loaded'): ProgressView {
+  return output.isTTY ? new Bars(output) : new Lines(output, now, verb);
 }
 
 class Bars implements ProgressView {
@@ -64,9 +64,11 @@ class Lines implements ProgressView {
   readonly #output: NodeJS.WriteStream;
   readonly #now: () => number;
   readonly #started: number;
+  readonly #verb: string;
   #last = 0;
 
-  constructor(output: NodeJS.WriteStream, now: () => number) {
+  constructor(output: NodeJS.WriteStream, now: () => number, verb: string) {
+    this.#verb = verb;
     this.#output = output;
     this.#now = now;
     this.#started = now();
@@ -85,7 +87,7 @@ class Lines implements ProgressView {
       .map((table) => `${displayName(table)} ${table.rowsLoaded}/${table.rowsExpected ?? '?'}`)
       .join(', ');
     this.#output.write(
-      `Loaded ${done} of ${tables.length} tables, ${rows} rows, ${Math.round(perSecond)} rows/s${left === null ? '' : `, about ${left} s left`}${current ? ` (${current})` : ''}\n`,
+      `${this.#verb} ${done} of ${tables.length} tables, ${rows} rows, ${Math.round(perSecond)} rows/s${left === null ? '' : `, about ${left} s left`}${current ? ` (${current})` : ''}\n`,
     );
   }
 

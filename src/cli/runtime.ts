@@ -19,6 +19,8 @@ export interface Runtime {
   readonly config: Config;
   readonly logger: Logger;
   readonly redact: Redactor;
+  /** A place at which tests end this process; null in production. */
+  readonly crashAt: string | null;
 }
 
 /** Throws InvalidConfiguration with every mistake at once. */
@@ -32,12 +34,14 @@ export function createRuntime(
   const redact = createRedactor(secretsOf(config));
   const logger = createLogger({ level: config.logLevel, redact, ...(logTo ? { destination: logTo } : {}) });
   for (const warning of config.warnings) logger.warn(warning);
-  return { config, logger, redact };
+  const crashAt = merged.NODE_ENV === 'test' ? (merged.DB_CRASH_AT ?? null) : null;
+  return { config, logger, redact, crashAt };
 }
 
 const LOAD_CONCURRENCY = 3;
 
-export function createStreamer({ config, logger }: Runtime): Streamer {
+/** @param scheduled sweeps and verifies of its own accord: for a process that stays */
+export function createStreamer({ config, logger }: Runtime, { scheduled = false } = {}): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
   const { name, slot, publication } = config.stream;
@@ -56,6 +60,9 @@ export function createStreamer({ config, logger }: Runtime): Streamer {
     },
     clock: systemClock,
     log: logger,
+    ...(scheduled
+      ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
+      : {}),
     schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
   });
 }

@@ -27,6 +27,40 @@ export interface TableStatus {
   rowsExpected: number | null;
   /** ISO 8601, commit time of the last change applied; null before the first. */
   lastChangeAt: string | null;
+  /** Rows that sweeps and verifies of this process found to differ from the primary. */
+  drift?: number;
+  /** The last sweep and verify of any process; absent before the first, or where nobody keeps them. */
+  lastSweep?: SweepResult;
+  lastVerify?: VerifyResult;
+}
+
+export interface SweepResult {
+  /** ISO 8601 */
+  at: string;
+  /** `verify`: the table has no `updated_at`, so that verify alone covers it. */
+  coveredBy: 'sweep' | 'verify';
+  compared: number;
+  repaired: number;
+  /** Of the repaired, those that were newer on the secondary: that version is kept in db_redundancy.conflicts. */
+  newerOnSecondary: number;
+}
+
+export interface VerifyResult {
+  /** ISO 8601 */
+  at: string;
+  runId: string;
+  seconds: number;
+  /** Rows of the primary. */
+  rows: number;
+  missing: number;
+  extra: number;
+  different: number;
+  /** Of these, mended by the same run. */
+  repaired: number;
+  /** Rows of which nothing could be said, because they changed at every look. */
+  unsettled: number;
+  /** Why the table was not compared; null when it was. */
+  skipped: string | null;
 }
 
 export interface SlotStatus {
@@ -60,6 +94,8 @@ export interface StreamSnapshot {
   /** G9: always 0. Anything else is a defect. */
   dropped: number;
   counters: StreamCounters;
+  /** ISO 8601, end of the last sweep over all tables; null before the first, absent where nobody sweeps. */
+  lastSync?: string | null;
 }
 
 export interface StreamCounters {

@@ -31,7 +31,7 @@ export class DemoParts {
   }
 
   async connect(connectionString: string): Promise<pg.Client> {
-    const client = new pg.Client({ connectionString, application_name: 'demo' });
+    const client = new pg.Client({ connectionString, application_name: 'db-redundancy demo' });
     client.on('error', () => undefined);
     this.#closers.push(() => client.end());
     await this.background.wait(client.connect());

@@ -1,15 +1,19 @@
 /**
- * `demo`: the whole of it on one machine, within a minute. Two throw-away servers, twelve tables, the real streamer
- * between them, an application that writes, a reader that watches, and a comparison of every row at the end.
+ * `demo`: the whole of it on one machine, within a minute. Two throw-away servers, twelve tables, the real streamer and
+ * failover controller between them, an application that writes through the router, a reader that watches, a comparison
+ * of every row, a failover and a failback under load, and the comparison once more.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientBase } from 'pg';
 import { DEFAULT_TABLES } from '../config/tables.js';
 import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import type { Streamer } from '../streamer/streamer.js';
+import { createApplicationRole } from './application-role.js';
 import { compareTables } from './compare-tables.js';
+import { showFailover } from './demo-failover.js';
 import { type LiveParts, showLive } from './demo-live.js';
 import { DemoParts } from './demo-parts.js';
-import { createDemoStream } from './demo-stream.js';
+import { createDemoStream, type DemoStream } from './demo-stream.js';
 import { type Check, count, DemoView, dollars, seconds } from './demo-view.js';
 import { MoneyCheck, totalMoney } from './money-check.js';
 import { type Addresses, nextSteps } from './next-steps.js';
@@ -60,17 +64,32 @@ async function run(options: DemoOptions, parts: DemoParts, view: DemoView, signa
   const { background } = parts;
   const { primary, secondary, rows } = await prepare(parts, view);
   const stream = await createDemoStream(primary, secondary, (line) => view.message(line));
-  await parts.open(Promise.resolve(stream.http));
+  await parts.open(Promise.resolve(stream));
+  const [left, right] = [await parts.connect(primary), await parts.connect(secondary)];
+  const [appPrimary, appSecondary] = await background.wait(
+    createApplicationRole([
+      { client: left, url: primary },
+      { client: right, url: secondary },
+    ]),
+  );
   background.start((stop) => stream.streamer.run(stop));
   await load(stream.streamer, rows, parts, view);
+  background.start((stop) => stream.controller.run(stop));
 
-  const [left, right] = [await parts.connect(primary), await parts.connect(secondary)];
   const live: LiveParts = {
     background,
     streamer: stream.streamer,
     view,
     workload: await parts.open(
-      Workload.open({ connectionString: primary, connections: CONNECTIONS, perSecond: TRANSACTIONS_PER_SECOND }),
+      Workload.open({
+        pool: {
+          primary: { connectionString: appPrimary ?? '', application_name: 'demo application' },
+          secondary: { connectionString: appSecondary ?? '', application_name: 'demo application' },
+          controllerUrl: stream.origin,
+        },
+        connections: CONNECTIONS,
+        perSecond: TRANSACTIONS_PER_SECOND,
+      }),
     ),
     probe: await parts.open(Probe.open(primary, secondary)),
     money: await parts.open(MoneyCheck.open(secondary, (await background.wait(totalMoney(left))).total)),
@@ -83,7 +102,7 @@ async function run(options: DemoOptions, parts: DemoParts, view: DemoView, signa
     '"behind" is what the standby still has to do; "delay" is the time from a commit on the primary until it can be read',
     `on the standby (of the last 100 measured). Money moves between accounts, ${dollars(live.money.expected)} in total: a`,
     'reader of the standby adds it up again and again, and would see another total if a transaction ever came in part.',
-    `To look from outside, meanwhile: curl ${addresses.origin}/api/system/replication-lag`,
+    `To look from outside, meanwhile: the dashboard at ${addresses.origin}/`,
   );
   await showLive(live, options.seconds, 1);
   view.settle();
@@ -104,9 +123,47 @@ async function run(options: DemoOptions, parts: DemoParts, view: DemoView, signa
       remedy: 'This should never happen; please report it with everything printed above.',
     });
   }
-  view.lines('', 'All checks passed: the standby holds exactly what the primary holds.');
+
+  view.step(
+    5,
+    'Failover and back, planned, while the application writes: it uses a pool that follows the active database',
+    'The primary is closed, what is left is streamed, and the standby is opened. Then the same the other way: what was',
+    'written on the standby meanwhile is copied home first.',
+  );
+  await failover(live, stream, left, right, view);
+  view.lines('', 'All checks passed: nothing was lost in either direction, and both databases hold the same.');
   nextSteps(view, options.keep === true ? addresses : null);
   if (options.keep === true) await keepOn(live, view, signal);
+}
+
+async function failover(
+  { background, money, probe, workload }: LiveParts,
+  { controller }: DemoStream,
+  left: ClientBase,
+  right: ClientBase,
+  view: DemoView,
+): Promise<void> {
+  const writing = background.start((stop) => workload.run(stop));
+  await showFailover({ background, controller, workload, view });
+  await background.wait(writing.stop());
+  await background.wait(probe.once());
+  const tables = await background.wait(compareTables(left, right, DEFAULT_TABLES));
+  const totals = await background.wait(Promise.all([left, right].map(totalMoney)));
+  const unequal = tables.filter((table) => !table.equal).map((table) => table.name);
+  const wrong = totals.filter(({ total }) => total !== money.expected);
+  if (unequal.length + wrong.length > 0) {
+    throw new RedundancyError(
+      `After the failback the databases are not the same: ${[...unequal, ...wrong.map(({ total }) => dollars(total))].join(', ')}.`,
+      {
+        code: 'demo-check-failed',
+        remedy: 'This should never happen; please report it with everything printed above.',
+      },
+    );
+  }
+  view.check({
+    passed: true,
+    text: `All ${tables.length} tables are equal again, and the money is ${dollars(money.expected)} on both sides`,
+  });
 }
 
 async function prepare(parts: DemoParts, view: DemoView) {

@@ -27,7 +27,7 @@ export class MoneyCheck {
 
   /** @param expected the primary's total, in dollars as text */
   static async open(secondary: string, expected: string): Promise<MoneyCheck> {
-    const client = new pg.Client({ connectionString: secondary, application_name: 'demo reader' });
+    const client = new pg.Client({ connectionString: secondary, application_name: 'db-redundancy demo reader' });
     client.on('error', () => undefined);
     await client.connect();
     return new MoneyCheck(client, expected);

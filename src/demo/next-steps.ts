@@ -15,12 +15,14 @@ export function nextSteps(view: DemoView, addresses: Addresses | null): void {
     view.next('What to try next', [
       [
         'npm run demo -- --keep',
-        'the same, but it stays until Ctrl-C and shows where to look: replication lag, metrics, and both databases',
+        'the same, but it stays until Ctrl-C and shows where to look: dashboard, replication lag, metrics, both databases',
       ],
     ]);
   } else {
     const { origin, primary, secondary } = addresses;
     view.next('What to try next, in another terminal', [
+      [`${origin}/`, 'the dashboard, in a browser'],
+      [`curl ${origin}/api/system/db-health`, 'which database is active, and whether both are well'],
       [`curl ${origin}/api/system/replication-lag`, 'how far the standby is behind, as JSON'],
       [`curl ${origin}/metrics`, 'numbers for Prometheus'],
       [`psql '${primary}'`, 'the primary: change a row in any of the tables'],

@@ -32,7 +32,7 @@ export class Probe {
 
   static async open(primary: string, secondary: string): Promise<Probe> {
     const clients = [primary, secondary].map(
-      (connectionString) => new pg.Client({ connectionString, application_name: 'demo probe' }),
+      (connectionString) => new pg.Client({ connectionString, application_name: 'db-redundancy demo probe' }),
     ) as [pg.Client, pg.Client];
     for (const client of clients) client.on('error', () => undefined);
     await Promise.all(clients.map((client) => client.connect()));

@@ -1,11 +1,15 @@
-/** The demo's application: some connections that run transactions on the primary at a steady rate. */
+/**
+ * The demo's application: workers that run transactions at a steady rate, on connections of a pool that follows the
+ * controller to whichever database is active.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type { ClientBase } from 'pg';
 import { sqlstateOf } from '../core/policy.js';
+import { RouterPool, type RouterPoolOptions } from '../router/pool.js';
 import { anyTransaction, type Position, type Stock } from './workload-transactions.js';
 
 export interface WorkloadOptions {
-  readonly connectionString: string;
+  readonly pool: RouterPoolOptions;
   readonly connections: number;
   /** Transactions a second, over all connections. */
   readonly perSecond: number;
@@ -17,57 +21,74 @@ const TRY_AGAIN = ['40001', '40P01'];
 export class Workload {
   /** Transactions committed so far. */
   committed = 0;
+  /** Given up and not counted: the database or a flip ended them, and nothing of them is there. */
+  givenUp = 0;
+  /** Between two commits of anybody. May be set back. */
+  longestPauseMs = 0;
   readonly #options: WorkloadOptions;
-  readonly #clients: readonly pg.Client[];
+  readonly #pool: RouterPool;
   readonly #stock: Stock;
   #nextSlotMs = 0;
+  #lastCommitMs = 0;
 
-  private constructor(options: WorkloadOptions, clients: readonly pg.Client[], stock: Stock) {
+  private constructor(options: WorkloadOptions, pool: RouterPool, stock: Stock) {
     this.#options = options;
-    this.#clients = clients;
+    this.#pool = pool;
     this.#stock = stock;
   }
 
   static async open(options: WorkloadOptions): Promise<Workload> {
-    const { connectionString, connections } = options;
-    const clients = Array.from(
-      { length: connections },
-      () => new pg.Client({ connectionString, application_name: 'demo application' }),
-    );
-    for (const client of clients) client.on('error', () => undefined);
-    await Promise.all(clients.map((client) => client.connect()));
-    return new Workload(options, clients, await readStock(clients[0] as pg.Client));
+    const pool = new RouterPool(options.pool);
+    pool.on('error', () => undefined);
+    return new Workload(options, pool, await readStock(pool));
   }
 
   /** Works until `signal` is aborted, and resolves when every transaction has ended. May be called again. */
   async run(signal: AbortSignal): Promise<void> {
     this.#nextSlotMs = performance.now();
-    const runs = this.#clients.map((client) => this.#work(client, signal));
-    await Promise.all(runs);
+    this.#lastCommitMs = performance.now();
+    await Promise.all(Array.from({ length: this.#options.connections }, () => this.#work(signal)));
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#clients.map((client) => client.end()));
+    await this.#pool.end();
   }
 
-  async #work(client: pg.Client, signal: AbortSignal): Promise<void> {
+  async #work(signal: AbortSignal): Promise<void> {
     for (;;) {
       await this.#slot();
       if (signal.aborted) return;
-      if (await this.#transaction(client)) this.committed += 1;
+      const client = await this.#pool.connect();
+      let failure: unknown;
+      try {
+        if (await this.#transaction(client)) this.#counted();
+      } catch (error) {
+        failure = error;
+        if (!TRY_AGAIN.includes(sqlstateOf(error) ?? '')) throw error;
+        this.givenUp += 1;
+      } finally {
+        client.release(failure instanceof Error ? failure : undefined);
+      }
     }
   }
 
-  async #transaction(client: pg.Client): Promise<boolean> {
+  #counted(): void {
+    this.committed += 1;
+    const now = performance.now();
+    this.longestPauseMs = Math.max(this.longestPauseMs, now - this.#lastCommitMs);
+    this.#lastCommitMs = now;
+  }
+
+  /** False when it was rolled back by its own wish. */
+  async #transaction(client: ClientBase): Promise<boolean> {
     await client.query('BEGIN');
     try {
       const good = await anyTransaction()(client, this.#stock);
       await client.query(good ? 'COMMIT' : 'ROLLBACK');
       return good;
     } catch (error) {
-      if (!TRY_AGAIN.includes(sqlstateOf(error) ?? '')) throw error;
       await client.query('ROLLBACK');
-      return false;
+      throw error;
     }
   }
 
@@ -80,7 +101,7 @@ export class Workload {
   }
 }
 
-async function readStock(client: pg.Client): Promise<Stock> {
+async function readStock(client: Pick<RouterPool, 'query'>): Promise<Stock> {
   const customers = await client.query<{ userId: string; profileId: number }>(
     'SELECT user_id AS "userId", id AS "profileId" FROM billing_profiles',
   );

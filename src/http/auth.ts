@@ -27,6 +27,11 @@ export function requireToken(token: Secret | null): MiddlewareHandler {
   };
 }
 
+/** The same where a token is configured; where none is, everybody who reaches the address may ask. */
+export function requireTokenIfSet(token: Secret | null): MiddlewareHandler {
+  return token === null ? (_context, next) => next() : requireToken(token);
+}
+
 function digest(text: string): Buffer {
   return createHash('sha256').update(text, 'utf8').digest();
 }

@@ -4,6 +4,8 @@ import type { Hono, MiddlewareHandler } from 'hono';
 export interface RouteTools {
   /** Put before the handler of every control verb: `app.post(path, control, handler)`. */
   readonly control: MiddlewareHandler;
+  /** For routes that are open where no token is configured, and need it where one is. */
+  readonly tokenIfSet: MiddlewareHandler;
   /** Aborted when the server closes: ends event streams and other long answers. */
   readonly closing: AbortSignal;
 }

@@ -7,7 +7,7 @@ import { ConfigurationError } from '../core/errors.js';
 import type { Secret } from '../core/secret.js';
 import type { StatusSource } from '../core/status.js';
 import type { Logger } from '../log/logger.js';
-import { requireToken } from './auth.js';
+import { requireToken, requireTokenIfSet } from './auth.js';
 import { limitBody } from './body.js';
 import { errorBody, errorHandler, methodNotAllowedResponse, notFound } from './errors.js';
 import { healthRoutes } from './health.js';
@@ -60,7 +60,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
 function createApp(options: HttpServerOptions, closing: AbortSignal): Hono {
   const app = new Hono();
-  const tools = { control: requireToken(options.controlToken ?? null), closing };
+  const token = options.controlToken ?? null;
+  const tools = { control: requireToken(token), tokenIfSet: requireTokenIfSet(token), closing };
   app.onError(errorHandler(options.logger));
   app.notFound(notFound);
   app.use(securityHeaders);

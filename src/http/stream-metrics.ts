@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { parseLsn } from '../core/lsn.js';
 import type { StreamCounters, StreamSnapshot, StreamStatus, TableState } from '../core/status.js';
+import { type AddGauge, reconcileMetrics, type Sample } from './reconcile-metrics.js';
 
 /** Every number of a StreamSnapshot as a metric. What is unknown (null) is left out of the scrape, not sent as 0. */
 export const METRIC_PREFIX = 'db_redundancy_';
@@ -59,20 +60,12 @@ const TABLE_STATES: Readonly<Record<TableState, true>> = {
 };
 const WAL_STATUSES = ['reserved', 'extended', 'unreserved', 'lost', 'missing'];
 
-type Labels = Record<string, string>;
-
 /** Registers the metrics and gives the function that fills them from a snapshot. */
 export function streamMetrics(registry: Registry): (snapshot: StreamSnapshot, ready: boolean) => void {
   const registers = [registry];
   const updates: ((snapshot: StreamSnapshot, ready: boolean) => void)[] = [];
-  type Sample = readonly [labels: Labels, value: number | null];
 
-  const gauge = (
-    name: string,
-    help: string,
-    labelNames: string[],
-    read: (s: StreamSnapshot, ready: boolean) => Sample[],
-  ) => {
+  const gauge: AddGauge = (name, help, labelNames, read) => {
     const metric = new Gauge({ name: METRIC_PREFIX + name, help, labelNames: ['stream', ...labelNames], registers });
     updates.push((snapshot, ready) => {
       metric.reset();
@@ -176,6 +169,8 @@ export function streamMetrics(registry: Registry): (snapshot: StreamSnapshot, re
     ['schema', 'table'],
     (s) => s.tables.map((each) => [table(each), unixSeconds(each.lastChangeAt)]),
   );
+
+  reconcileMetrics(gauge);
 
   return (snapshot, ready) => {
     for (const update of updates) update(snapshot, ready);

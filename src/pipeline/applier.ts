@@ -59,12 +59,15 @@ export class DataRefusedError extends Error {
 const BEGIN = { text: 'BEGIN', values: [] };
 const COMMIT = { text: 'COMMIT', values: [] };
 const CONTROL_STATEMENTS_BEFORE = 1;
+const NO_COPY_MS = 60_000;
 
 export class Applier {
   readonly #options: ApplierOptions;
   #session: TargetSession | null = null;
   /** The checkpoint as it stands on the secondary, as far as we know. */
   #at: Checkpoint;
+  /** Tables, by oid, whose inserts were found on the secondary already: until when they are upserts. */
+  readonly #noCopy = new Map<number, number>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -238,6 +241,7 @@ export class Applier {
         this.#throwIfMoved(error, statements.length + CONTROL_STATEMENTS_BEFORE);
         if (classify(error).action !== 'bisect') throw error;
         await session.rollback();
+        if (this.#withoutCopy(error, statements)) continue;
         if (!(await this.#refresh(error, statements, CONTROL_STATEMENTS_BEFORE))) return false;
       }
     }
@@ -263,8 +267,9 @@ export class Applier {
       this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
     } catch (error) {
       if (classify(error).action !== 'bisect') throw error;
-      this.#options.counters.batchesReordered += 1;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
+      if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
+      this.#options.counters.batchesReordered += 1;
       await applyCarefully(this.#carefulContext(session), [part], part.changes);
     }
     this.#options.onApplied([part], steps);
@@ -305,7 +310,24 @@ export class Applier {
   #compile(steps: readonly Step[], session: TargetSession): Statement[] {
     const { registry, stream } = this.#options;
     const isLoading = (binding: Binding) => registry.get(binding.relation)?.state !== 'streaming';
-    return [...compileSteps(steps, session.dialect), ...rereadStatements(steps, stream, isLoading)];
+    const mayCopy = (binding: Binding) => !isLoading(binding) && !this.#copiesRefused(binding);
+    return [...compileSteps(steps, session.dialect, mayCopy), ...rereadStatements(steps, stream, isLoading)];
+  }
+
+  #copiesRefused({ relation }: Binding): boolean {
+    const until = this.#noCopy.get(relation.oid) ?? 0;
+    return until > this.#options.clock.monotonic();
+  }
+
+  /**
+   * True when a COPY was refused because a row is there already (a repair brought it, somebody wrote to the standby):
+   * the same rows can go in as upserts, and those of the table do for a while.
+   */
+  #withoutCopy(error: unknown, statements: readonly Statement[]): boolean {
+    const failed = error instanceof StatementError ? statements[error.index - CONTROL_STATEMENTS_BEFORE] : undefined;
+    if (failed?.copy === undefined || !failed.binding || this.#copiesRefused(failed.binding)) return false;
+    this.#noCopy.set(failed.binding.relation.oid, this.#options.clock.monotonic() + NO_COPY_MS);
+    return true;
   }
 
   #carefulContext(session: TargetSession): CarefulContext {

@@ -1,8 +1,9 @@
 /** Folded steps to statements. One file decides how many rows go into a statement and in which order they run. */
 
 import { arrayLiteral } from '../apply/array-literal.js';
+import { copyText } from '../apply/copy-query.js';
 import type { Dialect } from '../apply/dialect.js';
-import { deleteCopiesSql, deleteSql, insertSql, moveSql, updateSql, upsertSql } from '../apply/statements.js';
+import { copySql, deleteCopiesSql, deleteSql, insertSql, moveSql, updateSql, upsertSql } from '../apply/statements.js';
 import type { TargetColumn } from '../apply/target-table.js';
 import type { Row } from '../core/change.js';
 import type { Binding } from './binding.js';
@@ -11,6 +12,8 @@ import type { BagFold, KeyedFold, Step } from './fold.js';
 export interface Statement {
   readonly text: string;
   readonly values: readonly (string | null)[];
+  /** Lines of a COPY. */
+  readonly copy?: string;
   /** The table that it changes; null for control statements. */
   readonly binding: Binding | null;
   readonly rows: number;
@@ -18,11 +21,19 @@ export interface Statement {
   readonly mustMatch: readonly Row[] | null;
 }
 
-export function compileSteps(steps: readonly Step[], dialect: Dialect): Statement[] {
+/** Fewer new rows than this go with the upserts: a prepared statement costs the server less than a COPY. */
+const LEAST_COPIED = 64;
+
+/** @param mayCopy whether rows that the stream inserts are new to the secondary's table, too; by default none are */
+export function compileSteps(
+  steps: readonly Step[],
+  dialect: Dialect,
+  mayCopy: (binding: Binding) => boolean = () => false,
+): Statement[] {
   const out: Statement[] = [];
   for (const step of steps) {
     if (step.kind === 'rows') {
-      for (const table of step.keyed) compileKeyed(table, dialect, out);
+      for (const table of step.keyed) compileKeyed(table, dialect, dialect.copyInserts && mayCopy(table.binding), out);
       for (const table of step.bags) compileBag(table, dialect, out);
     } else if (step.kind === 'truncate') {
       const tables = step.bindings.map((binding) => binding.target);
@@ -33,18 +44,37 @@ export function compileSteps(steps: readonly Step[], dialect: Dialect): Statemen
   return out;
 }
 
-function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, out: Statement[]): void {
+function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying: boolean, out: Statement[]): void {
   const deletes: Row[] = [];
   const upserts: Row[] = [];
+  const inserts: Row[] = [];
   const patches = new Map<string, Row[]>();
-  for (const { op, row } of changes.values()) {
+  for (const { op, row, fresh } of changes.values()) {
     if (op === 'delete') deletes.push(row);
-    else if (op === 'upsert') upserts.push(row);
-    else groupPatch(patches, row);
+    else if (op !== 'upsert') groupPatch(patches, row);
+    else if (copying && fresh) inserts.push(row);
+    else upserts.push(row);
   }
+  const few = inserts.length < LEAST_COPIED;
   pushDeletes(binding, deletes, dialect, out);
   for (const rows of patches.values()) pushPatches(binding, rows, dialect, out);
-  pushUpserts(binding, upserts, dialect, out);
+  pushUpserts(binding, few ? [...upserts, ...inserts] : upserts, dialect, out);
+  if (!few) pushCopy(binding, inserts, out);
+}
+
+function pushCopy(binding: Binding, rows: readonly Row[], out: Statement[]): void {
+  const quoted = binding.columns.map((column) => column.encoding === 'quoted');
+  const cells = new Array<string>(quoted.length);
+  const lines = rows.map((row) => {
+    for (let i = 0; i < cells.length; i++) {
+      const value = row[i];
+      cells[i] = quoted[i] || typeof value !== 'string' ? copyText(value) : value;
+    }
+    return cells.join('\t');
+  });
+  const copy = `${lines.join('\n')}\n`;
+  const text = copySql(binding.target, binding.columns);
+  out.push({ text, values: [], copy, binding, rows: rows.length, mustMatch: null });
 }
 
 export function pushDeletes(binding: Binding, rows: readonly Row[], dialect: Dialect, out: Statement[]): void {

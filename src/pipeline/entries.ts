@@ -30,7 +30,14 @@ export interface WatermarkEntry {
 
 export type Entry = TransactionPart | WatermarkEntry;
 
-/** Prefix of non-transactional watermark messages. */
+/**
+ * Prefix of non-transactional watermark messages. One with `"k":"fence"` makes the stream store its position at once: a
+ * switchover waits for that.
+ */
 export const WATERMARK_PREFIX = 'db_redundancy.watermark';
 /** Prefix of the transactional message with which the catch-up's transactions on the primary begin. */
 export const ECHO_PREFIX = 'db_redundancy';
+
+export function isFenceMark(entry: WatermarkEntry): boolean {
+  return /"k":\s*"fence"/.test(entry.content);
+}

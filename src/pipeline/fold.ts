@@ -12,6 +12,8 @@ import { type Binding, imageOf, keyOf, project } from './binding.js';
 export interface NetChange {
   op: 'upsert' | 'patch' | 'delete';
   row: Row;
+  /** An insert whose key no earlier change of the group had: the secondary does not have the row. */
+  fresh?: boolean;
 }
 
 export interface KeyedFold {
@@ -100,7 +102,8 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   const { binding, changes } = table;
   if (change.kind === 'insert') {
     const row = project(binding, change.row);
-    changes.set(keyOf(binding, row), { op: 'upsert', row });
+    const key = keyOf(binding, row);
+    changes.set(key, { op: 'upsert', row, fresh: !changes.has(key) });
     return null;
   }
   if (change.kind === 'delete') {
@@ -117,7 +120,8 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   if (before && before.op !== 'delete') row = fillFrom(row, before.row);
   const complete = !row.includes(undefined);
   if (oldKey === key) {
-    changes.set(key, { op: complete || before?.op === 'upsert' ? 'upsert' : 'patch', row });
+    const op = complete || before?.op === 'upsert' ? 'upsert' : 'patch';
+    changes.set(key, { op, row, fresh: before?.fresh === true });
     return null;
   }
   if (!complete) return { kind: 'move', binding, from: old as Row, row };

@@ -125,7 +125,7 @@ export interface IdlePolicy {
   readonly minMs: number;
 }
 
-export const DEFAULT_IDLE_POLICY: IdlePolicy = { maxBytes: 4 << 20, maxMs: 30_000, minMs: 250 };
+export const DEFAULT_IDLE_POLICY: IdlePolicy = { maxBytes: 4 << 20, maxMs: 60_000, minMs: 250 };
 
 /** Whether the position of an idle stream should be stored now. */
 export function shouldStoreIdle(ahead: bigint, sinceLastMs: number, policy: IdlePolicy, asked = false): boolean {

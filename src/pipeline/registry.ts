@@ -18,6 +18,7 @@ export class TableEntry implements TableName {
   purge = false;
   target: TargetTable | null = null;
   readonly bindings = new Map<Relation, Binding>();
+  #expired = false;
   rowsApplied = 0;
   rowsLoaded = 0;
   rowsExpected: number | null = null;
@@ -27,6 +28,25 @@ export class TableEntry implements TableName {
     this.schema = table.schema;
     this.name = table.name;
     this.state = state;
+  }
+
+  /**
+   * The secondary's table is another one, or may be: what is known of it is read anew. From anywhere: a batch that the
+   * apply loop has in its hands keeps its bindings, and the next one is bound anew.
+   */
+  expire(): void {
+    this.target = null;
+    this.#expired = true;
+  }
+
+  get expired(): boolean {
+    return this.#expired;
+  }
+
+  /** Inside the apply loop, between target transactions. */
+  bindAnew(): void {
+    this.bindings.clear();
+    this.#expired = false;
   }
 
   status(): TableStatus {
@@ -77,7 +97,7 @@ export class TableRegistry {
 
   isPrepared(relation: Relation): boolean {
     const entry = this.get(relation);
-    return entry !== undefined && (entry.state === 'paused' || entry.bindings.has(relation));
+    return entry !== undefined && (entry.state === 'paused' || (!entry.expired && entry.bindings.has(relation)));
   }
 
   /**

@@ -6,12 +6,12 @@
 import type { Checkpoint } from '../apply/checkpoint.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
-import type { Lsn } from '../core/lsn.js';
+import { type Lsn, maxLsn } from '../core/lsn.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Applier } from './applier.js';
 import { relationsOf } from './assemble.js';
 import { type Deriver, deriveColumns } from './derive.js';
-import type { TransactionPart, WatermarkEntry } from './entries.js';
+import { isFenceMark, type TransactionPart, type WatermarkEntry } from './entries.js';
 import { type IdlePolicy, type Ledger, shouldStoreIdle } from './ledger.js';
 import type { BatchLimits, EntryQueue } from './queue.js';
 import type { TableRegistry } from './registry.js';
@@ -66,8 +66,10 @@ export class ApplyLoop {
           continue;
         }
         queue.shift();
-        if (head.kind === 'watermark') await this.#options.onWatermark(head);
-        else {
+        if (head.kind === 'watermark') {
+          await this.#options.onWatermark(head);
+          if (isFenceMark(head)) await this.#store(head.lsn);
+        } else {
           ledger.oldestUnappliedAtMs = head.commitAtMs;
           await this.#applyLarge(head, signal);
         }
@@ -168,16 +170,21 @@ export class ApplyLoop {
   }
 
   async #idle(signal: AbortSignal): Promise<void> {
-    const { applier, clock, idlePolicy, ledger, queue } = this.#options;
+    const { clock, idlePolicy, ledger, queue } = this.#options;
     const sinceLast = clock.monotonic() - this.#lastStoredMs;
     if (shouldStoreIdle(ledger.applied - ledger.durable, sinceLast, idlePolicy, ledger.asked)) {
       ledger.asked = false;
-      const lsn = ledger.applied;
-      await applier.moveCheckpoint(this.#idleCheckpoint(lsn));
-      this.#stored(lsn);
+      await this.#store(ledger.applied);
       return;
     }
     await queue.wait(signal, 250);
+  }
+
+  /** Everything before `lsn` is applied: the checkpoint says so from here on. */
+  async #store(lsn: Lsn): Promise<void> {
+    const at = maxLsn(lsn, this.#options.ledger.durable);
+    await this.#options.applier.moveCheckpoint(this.#idleCheckpoint(at));
+    this.#stored(at);
   }
 
   /** Before a transaction that a former session has applied in part, what is known about it must not be forgotten (G3). */

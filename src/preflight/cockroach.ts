@@ -6,11 +6,11 @@ import { check, type PreflightResult } from './result.js';
 const SHORTEST_GC_SECONDS = 3600;
 
 /**
- * What the failback from CockroachDB builds on. Warnings only: where changefeeds are refused or their window has
- * passed, a full comparison does the same work. A setting that the role may not read is a warning, too.
+ * What failover to CockroachDB and the failback from it build on. Warnings only: where changefeeds are refused or their
+ * window has passed, a full comparison does the same work. A setting that the role may not read is a warning, too.
  */
 export async function cockroachChecks(client: ClientBase): Promise<PreflightResult[]> {
-  return [await rangefeedCheck(client), await gcCheck(client)];
+  return [await rangefeedCheck(client), await gcCheck(client), await applicationRoleCheck(client)];
 }
 
 async function rangefeedCheck(client: ClientBase): Promise<PreflightResult> {
@@ -26,6 +26,29 @@ async function rangefeedCheck(client: ClientBase): Promise<PreflightResult> {
             value === null ? 'kv.rangefeed.enabled cannot be read by this role' : `kv.rangefeed.enabled is ${value}`,
           remedy: 'SET CLUSTER SETTING kv.rangefeed.enabled = true; without it a failback compares whole tables.',
         },
+  });
+}
+
+/** Neither root, nor an admin, nor our own role can be kept from writing to the standby: there are no triggers to guard it. */
+async function applicationRoleCheck(client: ClientBase): Promise<PreflightResult> {
+  const { rows } = await client.query<{ name: string; me: string }>(
+    `SELECT r.rolname AS name, current_user AS me FROM pg_catalog.pg_roles AS r
+     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname NOT IN ('root', 'admin', 'node') AND r.rolname <> current_user
+       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members AS a JOIN pg_catalog.pg_roles AS g ON g.oid = a.roleid
+         WHERE a.member = r.oid AND g.rolname = 'admin') ORDER BY 1`,
+  );
+  const names = rows.map((row) => row.name);
+  return check('secondary-application-role', 'The application has a role of its own', {
+    detail: `${names.slice(0, 5).join(', ')} may log in and can be fenced`,
+    problem:
+      names.length > 0
+        ? null
+        : {
+            severity: 'warning',
+            detail: 'only admins and the role of DATABASE_URL_SECONDARY may log in, and those cannot be fenced',
+            remedy:
+              'CREATE ROLE app LOGIN PASSWORD ...; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app; and let the application use it.',
+          },
   });
 }
 

@@ -3,7 +3,7 @@
  * beyond the largest value that its column holds, and beyond what the primary was last seen to have reached.
  */
 import type { TargetSession } from '../apply/target-session.js';
-import { quoteIdent, quoteLiteral, quoteTable, type TableName } from '../core/ident.js';
+import { quoteIdent, quoteLiteral, quoteTable, type TableName, tableKey } from '../core/ident.js';
 
 const USES_SQL = `
 SELECT n.nspname AS table_schema, c.relname AS table_name, a.attname AS column_name, pg_get_expr(d.adbin, d.adrelid) AS expression
@@ -13,15 +13,32 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE n.nspname = $1 AND c.relname = $2`;
 
+/** What the sequences of one side have reached, by table and column: names of sequences differ between the sides. */
+export type ReachedSequences = ReadonlyMap<string, bigint>;
+
+export async function readSequences(session: TargetSession, tables: readonly TableName[]): Promise<ReachedSequences> {
+  const reached = new Map<string, bigint>();
+  for (const table of tables)
+    for (const { column, sequence } of await sequencesOf(session, table))
+      reached.set(columnKey(table, column), await lastValue(session, sequence));
+  return reached;
+}
+
+function columnKey(table: TableName, column: string): string {
+  return `${tableKey(table)}.${quoteIdent(column)}`;
+}
+
 /**
  * Raises the sequences that the given tables' defaults use, serial and identity alike.
  * @param headroom added on top, for values that the primary handed out and the secondary never saw
+ * @param elsewhere what the other side's sequences have reached, to be passed as well
  * @returns the value that each sequence gives next
  */
 export async function raiseSequences(
   session: TargetSession,
   tables: readonly TableName[],
   headroom: bigint,
+  elsewhere: ReachedSequences = new Map(),
 ): Promise<Map<string, bigint>> {
   const next = new Map<string, bigint>();
   for (const table of tables) {
@@ -31,7 +48,9 @@ export async function raiseSequences(
         text: `SELECT max(${column_})::text AS top FROM ${quoteTable(table.schema, table.name)}`,
         values: [],
       });
-      const reached = await lastValue(session, sequence);
+      const here = await lastValue(session, sequence);
+      const there = elsewhere.get(columnKey(table, column)) ?? 0n;
+      const reached = here > there ? here : there;
       const top = rows[0]?.top == null ? 0n : BigInt(rows[0].top);
       const value = (top > reached ? top : reached) + 1n + headroom;
       // is_called = false: the next value is this one, in both dialects (with true they differ by one).

@@ -33,6 +33,9 @@ interface ColumnSql {
   /** The same with its ends marked, never NULL: what a row's hash is made of. */
   readonly primaryPiece: string;
   readonly secondaryPiece: string;
+  /** A field of a ROW() that two PostgreSQL servers print alike: the value itself where no other form is needed. */
+  readonly primaryField: string;
+  readonly secondaryField: string;
 }
 
 export type CanonicalColumn = ColumnSql &
@@ -44,12 +47,15 @@ function canonicalColumn(column: ComparableColumn, dialect: DialectName): Canoni
   const value = `${ROW_ALIAS}.${quoteIdent(column.name)}`;
   const primary = form.primary(value);
   const secondary = form.secondary(value);
+  const asIs = form.primary === asText && form.secondary === asText;
   const sql = {
     name: column.name,
     primary,
     secondary,
     primaryPiece: piece(primary, form.pieces),
     secondaryPiece: piece(secondary, form.pieces),
+    primaryField: asIs ? value : primary,
+    secondaryField: asIs ? value : secondary,
   };
   return form.doubt === null ? { ...sql, exact: true } : { ...sql, exact: false, reason: form.doubt };
 }
@@ -68,11 +74,9 @@ export function canonicalColumns(
 ): ComparedColumns {
   const columns: CanonicalColumn[] = [];
   const left: { name: string; reason: string }[] = [];
-  for (const { name, convert, generation } of planned) {
+  for (const { name, convert } of planned) {
     const type = table.columns.find((column) => column.name === name)?.type;
     if (!type) left.push({ name, reason: 'the primary has no such column any more' });
-    else if (generation === 'plain')
-      left.push({ name, reason: 'generated on the primary only, so that its values are not in the WAL' });
     else columns.push(canonicalColumn({ name, type, convert }, dialect));
   }
   return { columns, left };

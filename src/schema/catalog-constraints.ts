@@ -120,7 +120,7 @@ const TRIGGERS = `
 SELECT t.tgrelid AS table, t.tgname::text AS name, pg_get_triggerdef(t.oid) AS definition, t.tgenabled::text AS enabled,
   json_build_object('schema', n.nspname, 'name', p.proname) AS function
 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal
+WHERE t.tgrelid = ANY ($1::oid[]) AND NOT t.tgisinternal AND n.nspname <> 'db_redundancy'
 ORDER BY t.tgrelid, t.tgname`;
 
 export async function readConstraints(client: CatalogClient, oids: readonly number[]): Promise<ConstraintRow[]> {

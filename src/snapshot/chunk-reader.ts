@@ -69,15 +69,29 @@ export async function readRange(
 
 /** The rows that exist of the given keys, and the keys that do not. The primary compares them, as values. */
 export async function readKeys(client: PoolClient, table: ChunkTable, keys: readonly Key[]): Promise<Chunk> {
+  return readByKey(client, table, keys, table.columns);
+}
+
+/** Of the given keys, those that no row has; rows that exist stay where they are. */
+export async function readGone(client: PoolClient, table: ChunkTable, keys: readonly Key[]): Promise<Chunk> {
+  return { ...(await readByKey(client, table, keys, [])), rows: [] };
+}
+
+async function readByKey(
+  client: PoolClient,
+  table: ChunkTable,
+  keys: readonly Key[],
+  columns: ChunkTable['columns'],
+): Promise<Chunk> {
   const width = table.key.length;
   const parameters = table.key.map((_, i) => `$${i + 2}::text[]`).join(', ');
   const fields = table.key.map((_, i) => `c${i}`).join(', ');
   const casts = table.key.map((column, i) => `u.c${i}::${column.type} AS k${i}`).join(', ');
   const match = table.key.map((column, i) => `t.${quoteIdent(column.name)} = s.k${i}`).join(' AND ');
   const own = table.key.map((_, i) => `, s.k${i}`).join('');
-  const columns = table.columns.map((column) => `, t.${quoteIdent(column.name)}`).join('');
+  const list = columns.map((column) => `, t.${quoteIdent(column.name)}`).join('');
   const text =
-    `SELECT s.i, t.${quoteIdent(table.key[0]?.name ?? '')} IS NULL${own}${columns} ` +
+    `SELECT s.i, t.${quoteIdent(table.key[0]?.name ?? '')} IS NULL${own}${list} ` +
     `FROM (SELECT u.i, ${casts} FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s ` +
     `LEFT JOIN ${quoteTable(table.schema, table.name)} AS t ON ${match}`;
   const ids = `{${keys.map((_, i) => i).join(',')}}`;

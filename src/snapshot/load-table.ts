@@ -69,7 +69,8 @@ export function keyTexts(binding: Binding, row: Row): Key {
   return (binding.key as readonly number[]).map((i) => row[i] as string);
 }
 
-function rowOfKey(binding: Binding, key: Key): Row {
+/** A row of the binding that has nothing but the key. */
+export function rowOfKey(binding: Binding, key: Key): Row {
   const row = new Array<string | null>(binding.columns.length).fill(null);
   (binding.key as readonly number[]).forEach((i, at) => {
     row[i] = key[at] as string;

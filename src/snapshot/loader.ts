@@ -9,7 +9,7 @@ import { type Applier, DataRefusedError } from '../pipeline/applier.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import type { Chunk, Key } from './chunk-reader.js';
-import { readKeys, readRange } from './chunk-reader.js';
+import { readGone, readKeys, readRange } from './chunk-reader.js';
 import { chunkLimits, keyTexts, type LoadTable, reconcileChunk } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
 import { PURGE_RANGE, type RangeProgress } from './progress.js';
@@ -147,7 +147,14 @@ export class Loader {
       const page = await nextPurgePage(link, table, cursor);
       const last = page.at(-1) ?? null;
       const done = last === null;
-      await this.#keys(table, page, () => [progress.chunkDone(table.entry, PURGE_RANGE, last, 0, done)]);
+      await this.#options.source.use((client) =>
+        this.#round(
+          table,
+          client,
+          () => readGone(client, table.chunk, page),
+          () => [progress.chunkDone(table.entry, PURGE_RANGE, last, 0, done)],
+        ),
+      );
       if (done) return;
       cursor = last;
     }
@@ -178,7 +185,8 @@ export class Loader {
         const good = found.again.length === 0;
         const refused = await this.#write(table, found.steps, good ? extra(chunk, found.rows) : []);
         if (refused) return 'given-up' as const;
-        table.entry.rowsLoaded += found.rows;
+        // Repairs of a table that streams are no part of its load.
+        if (table.entry.state === 'loading') table.entry.rowsLoaded += found.rows;
         counters.chunksApplied += 1;
         return { chunk, again: found.again, rows: found.rows };
       });

@@ -26,7 +26,7 @@ export class ChunkWindow {
         if (step.bindings.some((binding) => binding.relation.oid === this.tableOid)) this.spoiled = true;
       } else if (step.kind === 'move') {
         if (step.binding.relation.oid !== this.tableOid) continue;
-        this.touched.add(keyOf(step.binding, step.from));
+        this.touched.add(detached(keyOf(step.binding, step.from)));
         this.#add(keyOf(step.binding, step.row), true);
       } else {
         const table = step.keyed.find((each) => each.binding.relation.oid === this.tableOid);
@@ -41,8 +41,14 @@ export class ChunkWindow {
   }
 
   #add(key: string, partial: boolean): void {
-    this.touched.add(key);
-    if (partial) this.partial.add(key);
+    const own = detached(key);
+    this.touched.add(own);
+    if (partial) this.partial.add(own);
     else this.partial.delete(key);
   }
+}
+
+/** A copy: a key may be a part of its row's text, all of which would stay in memory with it. */
+function detached(key: string): string {
+  return key.length < 13 ? key : Buffer.from(key).toString();
 }

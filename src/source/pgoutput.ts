@@ -24,6 +24,9 @@ export type PgOutputMessage =
 
 const REPLACEMENT = '\uFFFD';
 const IGNORED: PgOutputMessage = { kind: 'ignored' };
+/** Values of a row share its text, which lives as long as the last of them. */
+const MOST_ASCII = 4096;
+const SLOW_ROWS = 32;
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 
 /** Microseconds since 2000-01-01 to milliseconds since 1970-01-01. */
@@ -36,6 +39,8 @@ export class PgOutputDecoder {
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
+  /** So many rows are decoded value by value before they are tried as a whole again. */
+  #slowRows = 0;
 
   /** Decodes one message: `buffer` from `start` to its end. Throws DecodeError. */
   decode(buffer: Buffer, start = 0): PgOutputMessage {
@@ -128,21 +133,45 @@ export class PgOutputDecoder {
       );
     }
     const row = new Array<Value>(count);
-    const buffer = this.#buffer;
+    const from = this.#at;
+    const ascii = this.#asciiRest();
     for (let i = 0; i < count; i++) {
       const form = this.#uint8();
       if (form === 0x74) {
         const length = this.#uint32();
         const start = this.#take(length);
-        const text = buffer.toString('utf8', start, start + length);
-        // What is not UTF-8 becomes U+FFFD without a word; a search for it costs next to nothing where there is none.
-        if (text.includes(REPLACEMENT)) this.#requireUtf8(start, start + length);
-        row[i] = text;
+        row[i] = ascii === null ? this.#value(start, length) : ascii.substring(start - from, start - from + length);
       } else if (form === 0x6e) row[i] = null;
       else if (form === 0x75) row[i] = undefined;
       else throw new DecodeError(`A column of ${relation.schema}.${relation.name} has the unknown form ${form}.`);
     }
     return row;
+  }
+
+  #value(start: number, length: number): string {
+    const text = this.#buffer.toString('utf8', start, start + length);
+    // What is not UTF-8 becomes U+FFFD without a word; a search for it costs next to nothing where there is none.
+    if (text.includes(REPLACEMENT)) this.#requireUtf8(start, start + length);
+    return text;
+  }
+
+  /**
+   * The rest of the message as one text of as many characters as it has bytes, or null when it is not ASCII throughout:
+   * one call into native code for a row in place of one for each value. Lengths of 128 and more are not ASCII either, so
+   * that wide rows take the other way, and are not tried again for a while.
+   */
+  #asciiRest(): string | null {
+    if (this.#slowRows > 0) {
+      this.#slowRows -= 1;
+      return null;
+    }
+    const bytes = this.#end - this.#at;
+    if (bytes > MOST_ASCII) return null;
+    const text = this.#buffer.toString('utf8', this.#at, this.#end);
+    // A sequence of several bytes makes the text shorter, and what is no UTF-8 is replaced: else it is ASCII.
+    if (text.length === bytes && !text.includes(REPLACEMENT)) return text;
+    this.#slowRows = SLOW_ROWS;
+    return null;
   }
 
   #relationMessage(): PgOutputMessage {

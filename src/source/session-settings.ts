@@ -1,3 +1,5 @@
+import { WRITER_SQL } from '../core/writer.js';
+
 /**
  * One text form per value: every session that reads values from the primary (walsender, chunk reader, verify) runs with
  * these settings, whatever role, database or server defaults say.
@@ -14,3 +16,6 @@ export const TEXT_FORM_SETTINGS: ReadonlyArray<readonly [name: string, value: st
 ];
 
 export const TEXT_FORM_SQL = TEXT_FORM_SETTINGS.map(([name, value]) => `SET ${name} = '${value}'`).join('; ');
+
+/** What ordinary sessions on the primary run first: values as above, and let through by a fence. */
+export const SOURCE_SESSION_SQL = `${TEXT_FORM_SQL}; ${WRITER_SQL}`;

@@ -4,7 +4,7 @@
  */
 import pg, { type ClientConfig, type PoolClient } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
-import { TEXT_FORM_SQL } from './session-settings.js';
+import { SOURCE_SESSION_SQL } from './session-settings.js';
 
 export class SourcePool {
   readonly #pool: pg.Pool;
@@ -32,7 +32,7 @@ export class SourcePool {
     client.on('error', onError);
     try {
       if (!this.#prepared.has(client)) {
-        await client.query(TEXT_FORM_SQL);
+        await client.query(SOURCE_SESSION_SQL);
         this.#prepared.add(client);
       }
       return await work(client);

@@ -12,6 +12,7 @@ import type { Log } from '../core/log.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { bind } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
+import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
 import { readCatalog } from '../schema/catalog.js';
 import { diffTarget } from '../schema/diff.js';
@@ -60,6 +61,7 @@ export class SchemaBridge implements SchemaService {
   readonly #known = new Map<string, readonly KnownColumn[]>();
   readonly #planned = new Map<string, readonly PlannedColumn[]>();
   readonly #refreshed = new Map<string, number>();
+  readonly #compared = new Map<string, ComparedTable>();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
@@ -109,6 +111,7 @@ export class SchemaBridge implements SchemaService {
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
+    if (entry.expired) entry.bindAnew();
     await this.#bind(entry, relation);
     return { reload, pause: null };
   }
@@ -173,6 +176,20 @@ export class SchemaBridge implements SchemaService {
     };
   }
 
+  async compared(entry: TableEntry, fresh = true): Promise<ComparedTable> {
+    const cached = this.#compared.get(tableKey(entry));
+    const unchanged = entry.target === cached?.load.binding.target;
+    if (cached && unchanged && !fresh) return cached;
+    const load = await this.describe(entry);
+    const { dialect } = await this.#probe();
+    const catalog = await this.#catalog([entry]);
+    refuseMissing(catalog, [entry]);
+    const planned = this.#planned.get(tableKey(entry)) ?? [];
+    const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
+    this.#compared.set(tableKey(entry), compared);
+    return compared;
+  }
+
   /**
    * A table that was ordered to be made equal again and does not fit (another type, another key) is created anew: the
    * order is a person's, and everything in it comes from the primary.
@@ -193,8 +210,7 @@ export class SchemaBridge implements SchemaService {
       await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
     }
     await this.ensure([entry]);
-    entry.target = null;
-    entry.bindings.clear();
+    entry.expire();
     await this.#store(entry, catalog.tables[0] as TableModel, this.#known.get(tableKey(entry)) ?? []);
   }
 

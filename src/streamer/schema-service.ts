@@ -2,6 +2,7 @@
 import type { Relation } from '../core/change.js';
 import type { TableName } from '../core/ident.js';
 import type { TableEntry } from '../pipeline/registry.js';
+import type { ComparedTable } from '../reconcile/compared-table.js';
 import type { CatalogModel } from '../schema/model.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 
@@ -30,4 +31,6 @@ export interface SchemaService {
   refresh(entry: TableEntry): Promise<boolean>;
   /** How a table is read on the primary and written on the secondary, for loads and repairs. */
   describe(entry: TableEntry): Promise<LoadTable>;
+  /** How a table is compared with the primary. Not `fresh`: as it was described last, unless the stream knows better. */
+  compared(entry: TableEntry, fresh?: boolean): Promise<ComparedTable>;
 }

@@ -20,6 +20,7 @@ import { DEFAULT_IDLE_POLICY, Ledger } from '../pipeline/ledger.js';
 import { EntryQueue } from '../pipeline/queue.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
 import { ApplyLoop } from '../pipeline/run.js';
+import type { Key } from '../snapshot/chunk-reader.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import { keyTexts } from '../snapshot/load-table.js';
 import { Loader } from '../snapshot/loader.js';
@@ -63,9 +64,12 @@ export interface SessionDependencies {
 /** Rows waiting in memory: enough to keep the target busy, small beside the memory budget (G4). */
 const QUEUE = { highBytes: 4 << 20, lowBytes: 2 << 20 };
 const BATCH_BYTES = 4 << 20;
+const CAUGHT_UP_SECONDS = 10;
 
 export class StreamSession {
   readonly ledger: Ledger;
+  /** Once it runs: resolves when rows may be read between watermarks. */
+  settled: Promise<void> = Promise.resolve();
   readonly #settings: SessionSettings;
   readonly #deps: SessionDependencies;
   readonly #abort = new AbortController();
@@ -176,10 +180,10 @@ export class StreamSession {
       start: current,
     });
     this.#applier = applier;
-    const settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
-    settled.catch((error: unknown) => this.#fail(error));
+    this.settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
+    this.settled.catch((error: unknown) => this.#fail(error));
     this.#loader = new Loader({
-      settled,
+      settled: this.settled,
       source: deps.source,
       link: deps.link,
       progress: new ProgressStore(deps.link, settings.stream),
@@ -246,6 +250,18 @@ export class StreamSession {
   /** A round of the board without a chunk: resolves with what `work` gives, at an exact position of the stream. */
   get board(): WatermarkBoard {
     return this.#board;
+  }
+
+  /** Not further behind than a moment: what differs now is not just on its way. */
+  caughtUp(): boolean {
+    const { clock } = this.#deps;
+    return this.connected && this.#loader !== null && this.ledger.lagSeconds(clock.now(), true) <= CAUGHT_UP_SECONDS;
+  }
+
+  /** Makes the secondary equal for these keys, through the watermark path. */
+  async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
+    if (!this.#loader) throw new RangeError('The session does not run yet.');
+    await this.#loader.repair(entry, keys);
   }
 
   async close(): Promise<void> {

@@ -78,7 +78,7 @@ export async function alignSlot(context: SetupContext): Promise<boolean> {
     await store.orderResync(null);
     const lsn = decision.from ?? (await recreate(client, slot, found !== null));
     await link.run(
-      `UPDATE db_redundancy.checkpoint SET lsn = $2, slot = $3, system_id = $4, partial_lsn = NULL, partial_changes = 0, epoch = epoch + 1, renewed_at = now() WHERE stream = $1`,
+      `UPDATE db_redundancy.checkpoint SET lsn = $2, slot = $3, system_id = $4, partial_lsn = NULL, partial_changes = 0, epoch = epoch + 1, renewed_at = now() WHERE stream = $1 AND held IS NULL`,
       [stream, formatLsn(lsn), slot, state.systemId],
     );
     return true;

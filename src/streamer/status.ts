@@ -3,6 +3,7 @@ import { formatLsn } from '../core/lsn.js';
 import type { StreamCounters, StreamSnapshot, StreamStatus } from '../core/status.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import type { TableEntry } from '../pipeline/registry.js';
+import type { ReconcileState } from '../reconcile/state.js';
 import type { SlotInfo } from '../source/slot.js';
 
 export interface SnapshotParts {
@@ -17,6 +18,8 @@ export interface SnapshotParts {
   readonly deadLetters: number;
   readonly dropped: number;
   readonly counters: StreamCounters;
+  /** What sweeps and verifies have found. */
+  readonly reconcile: Pick<ReconcileState, 'lastSyncAt' | 'statusOf'>;
   readonly nowMs: number;
 }
 
@@ -45,10 +48,11 @@ export function composeSnapshot(parts: SnapshotParts): StreamSnapshot {
       retainedBytes: slot.retainedBytes,
       ageMs: Math.max(0, nowMs - slot.atMs),
     },
-    tables: tables.map((table) => table.status()),
+    tables: tables.map((table) => ({ ...table.status(), ...parts.reconcile.statusOf(table) })),
     deadLetters: parts.deadLetters,
     dropped: parts.dropped,
     counters: { ...parts.counters },
+    lastSync: parts.reconcile.lastSyncAt,
   };
 }
 
@@ -60,8 +64,10 @@ export function judgeReadiness(snapshot: StreamSnapshot, trouble: string | null)
     case 'snapshot':
     case 'detached':
       return { ready: true, reason: snapshot.status };
+    // Held by the controller, or led by another process: nothing is wrong here.
+    case 'fenced':
     case 'standby':
-      return { ready: true, reason: snapshot.detail ?? 'standby' };
+      return { ready: true, reason: snapshot.detail ?? snapshot.status };
     default:
       return { ready: false, reason: snapshot.detail ?? snapshot.status };
   }

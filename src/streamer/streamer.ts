@@ -13,10 +13,16 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError, FencedError, StreamHaltError } from '../core/errors.js';
 import { quoteTable, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import { sqlstateOf } from '../core/policy.js';
 import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.js';
+import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import { TableRegistry } from '../pipeline/registry.js';
+import type { ReconcileSchedule } from '../reconcile/parts.js';
+import { Reconciler } from '../reconcile/reconciler.js';
+import type { VerifyOrder } from '../reconcile/state.js';
+import { TargetReader } from '../reconcile/target-reader.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -41,6 +47,8 @@ export interface StreamerOptions {
   readonly log: Log;
   /** How often slot, publication and tables are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
+  /** Sweeps and verifies of their own accord; none by default, but those that are ordered. */
+  readonly reconcile?: ReconcileSchedule;
   readonly schema: (parts: {
     source: SourcePool;
     link: TargetLink;
@@ -55,6 +63,12 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
+const RECONCILE_CONNECTIONS = 4;
+/** While it is held; the controller of the same process wakes the stream earlier. */
+const HELD_POLL_MS = 5000;
+/** Schema, table or column of the metadata are not there yet. */
+const NOT_SET_UP = new Set(['3F000', '42P01', '42703']);
 
 export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
@@ -65,6 +79,7 @@ export class Streamer implements StatusSource {
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
   readonly id = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
+  readonly reconciler: Reconciler;
   readonly #options: StreamerOptions;
   readonly #keeper: TableKeeper;
   readonly #abort = new AbortController();
@@ -72,6 +87,7 @@ export class Streamer implements StatusSource {
   #status: StreamStatus = 'starting';
   #detail: string | null = null;
   #trouble: string | null = null;
+  #wake: AbortController | null = null;
   readonly #applyPatience = new Patience(APPLY_PATIENCE_MS);
   #epoch: number | null = null;
   #session: StreamSession | null = null;
@@ -85,12 +101,12 @@ export class Streamer implements StatusSource {
     this.#options = options;
     const { clock, primary, secondary } = options;
     this.source = new SourcePool(
-      { application_name: 'db-redundancy', ...primary },
-      2 * options.settings.loadConcurrency + 2,
+      { ...primary, application_name: 'db-redundancy' },
+      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
     );
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
-      connect: () => TargetSession.connect({ application_name: 'db-redundancy meta', ...secondary }, metaPatience),
+      connect: () => TargetSession.connect({ ...secondary, application_name: 'db-redundancy meta' }, metaPatience),
       clock,
       backoff: new Backoff({ initialMs: 50, maxMs: 5000 }),
       signal: this.#abort.signal,
@@ -109,6 +125,16 @@ export class Streamer implements StatusSource {
       clock,
       log: options.log,
       loadPending: () => this.#session?.loadPending(),
+      verifyOrders: (orders) => this.reconciler.setOrders(orders),
+    });
+    this.reconciler = new Reconciler({
+      stream: options.settings.stream,
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      schedule: options.reconcile ?? null,
+      connectReader: () => TargetReader.connect(secondary),
+      compared: (entry, fresh) => this.schema.compared(entry, fresh),
+      resync: (table) => this.#keeper.resync(table),
+      orderDone: (table, order) => this.store.verifyDone(table, order),
     });
   }
 
@@ -133,6 +159,7 @@ export class Streamer implements StatusSource {
     try {
       while (!this.#abort.signal.aborted) {
         try {
+          await this.#untilReleased();
           if (this.#report === null) {
             this.#become('starting');
             this.#report = await setUp(this.#context());
@@ -171,6 +198,7 @@ export class Streamer implements StatusSource {
       deadLetters: this.registry.deadLetters,
       dropped: session?.dropped ?? 0,
       counters: this.counters,
+      reconcile: this.reconciler.state,
       nowMs: clock.now(),
     });
   }
@@ -179,9 +207,21 @@ export class Streamer implements StatusSource {
     return judgeReadiness(this.snapshot(), this.#trouble);
   }
 
+  /** The metadata on the secondary, for a command that leaves an order there before it runs. */
+  async prepare(): Promise<void> {
+    const { clock, log } = this.#options;
+    await this.link.with((session) => migrate(session.client, 'secondary', clock, log));
+  }
+
   /** Orders a table (null: all) to be made equal to the primary again; a paused table is taken up by it. */
   async resync(table: TableName | null): Promise<void> {
-    await this.store.orderResync(table);
+    await this.store.orderResync(table, { goOn: true });
+    await this.#keeper.readOrders(true);
+  }
+
+  /** Orders a table (null: all) to be verified. The process that leads the stream does it; results are in the status. */
+  async orderVerify(table: TableName | null, order: VerifyOrder): Promise<void> {
+    await this.store.orderVerify(table, order);
     await this.#keeper.readOrders(true);
   }
 
@@ -207,6 +247,36 @@ export class Streamer implements StatusSource {
     }
   }
 
+  /** The controller has released the stream: looks now instead of at its next turn. */
+  nudge(): void {
+    this.#wake?.abort();
+  }
+
+  /**
+   * While the secondary is active nothing is read or written here: not the slot, whose tail is the recovery's, nor the
+   * tables, which are the application's.
+   */
+  async #untilReleased(): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    for (let first = true; ; first = false) {
+      const held = await this.link
+        .with((session) => readCheckpoint(session, settings.stream))
+        .then((row) => row?.held ?? null)
+        .catch((error: unknown) => {
+          // Before the first migration there is nothing that could be held.
+          if (NOT_SET_UP.has(sqlstateOf(error) ?? '')) return null;
+          throw error;
+        });
+      if (held === null) return;
+      if (first) log.info({ held }, `The stream is held: ${held}`);
+      this.#become('fenced', `The stream is held: ${held}. It goes on by itself after the failback.`);
+      this.#wake = new AbortController();
+      const signal = AbortSignal.any([this.#abort.signal, this.#wake.signal]);
+      await clock.sleep(HELD_POLL_MS, signal).catch(() => undefined);
+      this.#abort.signal.throwIfAborted();
+    }
+  }
+
   async #lead(): Promise<void> {
     const { clock, log, settings } = this.#options;
     const signal = this.#abort.signal;
@@ -222,13 +292,13 @@ export class Streamer implements StatusSource {
     await this.#keeper.load();
     const source = await this.source.use(readSourceState);
     const session = new StreamSession(
-      { ...settings, replication: { application_name: 'db-redundancy stream', ...this.#options.primary } },
+      { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
       {
         source: this.source,
         link: this.link,
         connectTarget: () =>
           TargetSession.connect(
-            { application_name: 'db-redundancy apply', ...this.#options.secondary },
+            { ...this.#options.secondary, application_name: 'db-redundancy apply' },
             this.#applyPatience,
           ),
         registry: this.registry,
@@ -267,7 +337,11 @@ export class Streamer implements StatusSource {
       const watching = watchPrimary(this.#watchParts(), session, AbortSignal.any([signal, over.signal]));
       // Whoever loses the race ends with the session; its rejection is nobody's.
       watching.catch(() => undefined);
-      await Promise.race([session.run(this.#epoch, current), watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
+      const running = session.run(this.#epoch, current);
+      this.reconciler.run(session, AbortSignal.any([signal, over.signal])).catch((error: unknown) => {
+        if (!over.signal.aborted && !signal.aborted) log.error({ err: error }, 'Reconciliation has stopped');
+      });
+      await Promise.race([running, watching, afterAbort(signal, STOP_GRACE_MS, over.signal)]);
     } finally {
       over.abort(new Error('The stream session has ended'));
       this.#session = null;

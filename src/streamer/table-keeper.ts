@@ -5,8 +5,9 @@ import { ConfigurationError } from '../core/errors.js';
 import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
+import type { VerifyOrder } from '../reconcile/state.js';
 import type { SchemaService } from './schema-service.js';
-import type { TablesStore } from './tables-store.js';
+import type { StoredTable, TablesStore } from './tables-store.js';
 
 export interface KeeperParts {
   readonly registry: TableRegistry;
@@ -16,6 +17,8 @@ export interface KeeperParts {
   readonly log: Log;
   /** Tables are waiting for their load: a running session begins with it. */
   readonly loadPending: () => void;
+  /** Verifies that were ordered, as they stand on the secondary. */
+  readonly verifyOrders: (orders: readonly (TableName & { readonly order: VerifyOrder })[]) => void;
 }
 
 /** Orders of other processes (db:sync) are looked for so often: an idle secondary is asked seldom. */
@@ -32,29 +35,40 @@ export class TableKeeper {
   /** Takes over what the secondary remembers of every table. */
   async load(): Promise<void> {
     const { clock, registry, store } = this.#parts;
-    for (const stored of await store.list()) {
+    const all = await store.list();
+    for (const stored of all) {
       const entry = registry.get(stored) ?? registry.add(stored, stored.state);
       Object.assign(entry, { state: stored.state, reason: stored.reason, purge: stored.purge });
       entry.bindings.clear();
       entry.target = null;
       if (stored.rowsLoaded > 0) entry.rowsLoaded = stored.rowsLoaded;
     }
+    this.#passOn(all);
     registry.deadLetters = await store.deadLetters();
     this.#ordersReadMs = clock.monotonic();
   }
 
-  /** Reads orders for loads that other processes have left; `now` even if it was done lately. */
+  /** Reads orders for loads and verifies that other processes have left; `now` even if it was done lately. */
   async readOrders(now: boolean): Promise<void> {
     const { clock, loadPending, registry, store } = this.#parts;
     if (!now && clock.monotonic() - this.#ordersReadMs < ORDERS_INTERVAL_MS) return;
     this.#ordersReadMs = clock.monotonic();
-    for (const stored of await store.list()) {
+    const all = await store.list();
+    this.#passOn(all);
+    for (const stored of all) {
       const entry = registry.get(stored);
       if (!entry || stored.state !== 'pending' || entry.state === 'pending' || entry.state === 'loading') continue;
-      Object.assign(entry, { state: 'pending', reason: null, purge: stored.purge, target: null });
-      entry.bindings.clear();
+      Object.assign(entry, { state: 'pending', reason: null, purge: stored.purge });
+      entry.expire();
     }
     loadPending();
+  }
+
+  #passOn(all: readonly StoredTable[]): void {
+    const orders = all.flatMap(({ name, schema, verifyOrder }) =>
+      verifyOrder ? [{ schema, name, order: verifyOrder }] : [],
+    );
+    this.#parts.verifyOrders(orders);
   }
 
   /** A table that the publication has and the stream does not know yet. */

@@ -3,6 +3,7 @@ import type { TableName } from '../core/ident.js';
 import { tableKey } from '../core/ident.js';
 import type { TableState } from '../core/status.js';
 import type { TargetLink } from '../meta/target-link.js';
+import type { VerifyOrder } from '../reconcile/state.js';
 
 /** A column of the primary as it was when the secondary's table was last made to fit. */
 export interface KnownColumn {
@@ -26,6 +27,8 @@ export interface StoredTable extends TableName {
   /** Fingerprint, of its partitions among others: see unannounced.ts; null before the first look. */
   readonly partitions: string | null;
   readonly rowsLoaded: number;
+  /** A verify that was ordered and not carried out yet. */
+  readonly verifyOrder: VerifyOrder | null;
 }
 
 export class TablesStore {
@@ -39,7 +42,7 @@ export class TablesStore {
 
   async list(): Promise<StoredTable[]> {
     const { rows } = await this.#link.run(
-      `SELECT schema_name, table_name, state, purge::text, reason, columns, partitions, rows_loaded::text FROM db_redundancy.tables WHERE stream = $1 ORDER BY 1, 2`,
+      `SELECT schema_name, table_name, state, purge::text, reason, columns, partitions, rows_loaded::text, verify_order FROM db_redundancy.tables WHERE stream = $1 ORDER BY 1, 2`,
       [this.#stream],
     );
     return rows.map((row) => ({
@@ -51,6 +54,7 @@ export class TablesStore {
       columns: row.columns ? (JSON.parse(row.columns) as KnownColumn[]) : null,
       partitions: row.partitions ?? null,
       rowsLoaded: Number(row.rows_loaded),
+      verifyOrder: row.verify_order ? (JSON.parse(row.verify_order) as VerifyOrder) : null,
     }));
   }
 
@@ -91,12 +95,17 @@ export class TablesStore {
     );
   }
 
-  /** Orders a reload that also removes what the primary does not have. `only` null: every table that is not paused. */
-  async orderResync(only: TableName | null): Promise<void> {
+  /**
+   * Orders a reload that also removes what the primary does not have. `only` null: every table that is not paused.
+   * @param goOn one that was ordered before and has not ended goes on where it is. Not where changes may have been missed
+   *   since: what it has done already would not be looked at again.
+   */
+  async orderResync(only: TableName | null, { goOn = false } = {}): Promise<void> {
     const tables = (await this.list()).filter((table) =>
       only ? tableKey(table) === tableKey(only) : table.state !== 'paused',
     );
     for (const table of tables) {
+      if (goOn && table.purge && (table.state === 'pending' || table.state === 'loading')) continue;
       await this.#link.run(
         'DELETE FROM db_redundancy.load_progress WHERE stream = $1 AND schema_name = $2 AND table_name = $3',
         this.#at(table),
@@ -107,6 +116,23 @@ export class TablesStore {
         this.#at(table),
       );
     }
+  }
+
+  /** `only` null: every table. An order that stands is replaced. */
+  async orderVerify(only: TableName | null, order: VerifyOrder): Promise<void> {
+    const one = only ? ' AND schema_name = $3 AND table_name = $4' : '';
+    await this.#link.run(`UPDATE db_redundancy.tables SET verify_order = $2 WHERE stream = $1${one}`, [
+      ...[this.#stream, orderText(order)],
+      ...(only ? [only.schema, only.name] : []),
+    ]);
+  }
+
+  /** The order was carried out; another that has come since stays. */
+  async verifyDone(table: TableName, order: VerifyOrder): Promise<void> {
+    await this.#link.run(
+      `UPDATE db_redundancy.tables SET verify_order = NULL WHERE stream = $1 AND schema_name = $2 AND table_name = $3 AND verify_order = $4`,
+      [...this.#at(table), orderText(order)],
+    );
   }
 
   async deadLetters(): Promise<number> {
@@ -120,4 +146,8 @@ export class TablesStore {
   #at(table: TableName): [string, string, string] {
     return [this.#stream, table.schema, table.name];
   }
+}
+
+function orderText({ id, repair }: VerifyOrder): string {
+  return JSON.stringify({ id, repair });
 }

@@ -13,19 +13,20 @@ const STAMP = join('core', 'errors.js');
 /** @returns the path of `dist`. Type errors do not stop it: they are the type check's business. */
 export async function buildDist(): Promise<string> {
   const built = await modified(join(DIST, STAMP));
-  const sources = await Promise.all(['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src'].map(newest));
+  const sources = await Promise.all(
+    ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts', 'src'].map(newest),
+  );
   if (built > Math.max(...sources)) return DIST;
   // Beside dist, where relative paths come out the same; put in place at once, so that no run reads half a build.
   const next = join(ROOT, `dist.next-${process.pid}`);
   const old = join(ROOT, `dist.old-${process.pid}`);
   try {
-    const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-    const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', next, '--noEmitOnError', 'false'];
-    const output = await promisify(execFile)(process.execPath, args, { cwd: ROOT }).then(
+    const output = await promisify(execFile)(process.execPath, [join(ROOT, 'scripts', 'build.mjs'), next]).then(
       () => '',
       (error: { stdout?: string }) => error.stdout ?? '',
     );
-    if ((await modified(join(next, STAMP))) === 0) throw new Error(`tsc wrote nothing:\n${output.slice(0, 4_000)}`);
+    if ((await modified(join(next, STAMP))) === 0)
+      throw new Error(`The build wrote nothing:\n${output.slice(0, 4_000)}`);
     await rename(DIST, old).catch(() => undefined);
     // Another run may have put its own build there in between: it is as good.
     await rename(next, DIST).catch(() => undefined);

@@ -78,9 +78,9 @@ describe('demo', () => {
       await demo.waitForLine(/^WayBank Database Redundancy/, { stream: 'stdout' });
       const servers = await serversOf(demo);
       expect(await demo.exit).toEqual({ code: 0, signal: null });
-      const [loading = '', live = '', checking = ''] = demo
+      const [loading = '', live = '', checking = '', failover = ''] = demo
         .output('stdout')
-        .split(/^[234]\. /m)
+        .split(/^[2345]\. /m)
         .slice(1);
       for (const { name } of DEFAULT_TABLES) {
         expect(loading).toMatch(new RegExp(`✓ ${name} +[\\d,]+ rows$`, 'm'));
@@ -91,8 +91,13 @@ describe('demo', () => {
       for (const figure of readings.flatMap((match) => match.slice(1)))
         expect(Number(figure.replace(',', ''))).toBeGreaterThan(0);
       expect(checking).toMatch(/✓ [\d,]+ reads of the standby while it was written to: \$[\d,]+\.\d\d in every one/);
-      expect(checking).toContain('All checks passed');
-      expect(checking).toContain('npm run demo -- --keep');
+      const flip = /epoch \d+: the application waited \d+(\.\d)? s, and repeated \d+ transactions$/m;
+      expect(failover).toMatch(new RegExp(`✓ The standby is the active database, ${flip.source}`, 'm'));
+      expect(failover).toMatch(/✓ [1-9][\d,]* transactions committed on the standby meanwhile$/m);
+      expect(failover).toMatch(new RegExp(`✓ The primary is the active database again, ${flip.source}`, 'm'));
+      expect(failover).toMatch(/✓ All 12 tables are equal again, and the money is \$[\d,]+\.\d\d on both sides$/m);
+      expect(failover).toContain('All checks passed');
+      expect(failover).toContain('npm run demo -- --keep');
       for (const unwanted of ['\u001b', '✗']) expect(demo.output()).not.toContain(unwanted);
       expect(demo.output('stderr')).toBe('');
       expect(performance.now() - started).toBeLessThan(60_000);

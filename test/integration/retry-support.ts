@@ -1,5 +1,4 @@
 /** The real Applier on a real secondary, with errors that are put in its way at a chosen statement. */
-import { readFile } from 'node:fs/promises';
 import { type Checkpoint, readCheckpoint } from '../../src/apply/checkpoint.js';
 import { TargetSession } from '../../src/apply/target-session.js';
 import { readTargetTable } from '../../src/apply/target-table.js';
@@ -13,6 +12,7 @@ import type { Step } from '../../src/pipeline/fold.js';
 import { TableRegistry } from '../../src/pipeline/registry.js';
 import { zeroCounters } from '../../src/streamer/counters.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
+import { createStreamMetadata } from '../harness/metadata.js';
 import type { SecondaryDialect } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
 import { TestLog } from './support/stream.js';
@@ -55,8 +55,7 @@ export class Rig implements AsyncDisposable {
   static async create(dialect: SecondaryDialect, via: (url: string) => Promise<string> | string = (url) => url) {
     const pair = await createDatabasePair('retry', dialect);
     const { url } = pair.secondary;
-    await query(url, 'CREATE SCHEMA db_redundancy');
-    await query(url, await readFile(new URL('../../migrations/secondary/0001_stream.sql', import.meta.url), 'utf8'));
+    await createStreamMetadata(url);
     await query(
       url,
       `INSERT INTO db_redundancy.checkpoint (stream, slot, publication, system_id, lsn, epoch) VALUES ('s', 's', 'p', '7', '0/1', 1)`,

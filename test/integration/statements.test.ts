@@ -2,7 +2,6 @@
  * The statements of the apply pipeline on real servers: each does what its docstring says, on awkward types as key, with
  * hostile names, with duplicates and NULLs; and the compiled net changes leave what the primary has.
  */
-import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { arrayLiteral } from '../../src/apply/array-literal.js';
@@ -14,6 +13,7 @@ import { readTargetTable, type TargetTable } from '../../src/apply/target-table.
 import { Backoff } from '../../src/core/backoff.js';
 import type { Change, Relation, Row } from '../../src/core/change.js';
 import { systemClock } from '../../src/core/clock.js';
+import { FencedError } from '../../src/core/errors.js';
 import { quoteIdent, quoteTable } from '../../src/core/ident.js';
 import { parseLsn } from '../../src/core/lsn.js';
 import { sqlstateOf } from '../../src/core/policy.js';
@@ -28,6 +28,7 @@ import { runReplacing } from '../../src/pipeline/replace.js';
 import { zeroCounters } from '../../src/streamer/counters.js';
 import { canonicalValue } from '../harness/canonical.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
+import { createStreamMetadata } from '../harness/metadata.js';
 import { TcpProxy } from '../harness/proxy.js';
 import { describeDialects, type SecondaryDialect } from '../harness/secondary-dialects.js';
 import { query, withClient } from '../harness/sql.js';
@@ -135,8 +136,7 @@ describeDialects('statements', (dialect) => {
   beforeAll(async () => {
     pair = await createDatabasePair('statements', dialect);
     session = await TargetSession.connect({ connectionString: pair.secondary.url });
-    await session.exec('CREATE SCHEMA db_redundancy');
-    await session.exec(await readFile(new URL('../../migrations/secondary/0001_stream.sql', import.meta.url), 'utf8'));
+    await createStreamMetadata(pair.secondary.url);
   });
 
   afterAll(async () => {
@@ -809,6 +809,7 @@ describeDialects('statements', (dialect) => {
         slot: 's',
         publication: 'p',
         systemId: '7',
+        held: null,
       });
       expect(await takeLead(session, 'a', 'me')).toBe(1);
       const stored = { lsn: (1n << 63n) + 5n, commitAtMs: 1_769_284_800_123, partialLsn: 9n, partialChanges: 2 ** 40 };
@@ -855,7 +856,7 @@ describeDialects('statements', (dialect) => {
     });
 
     it('refuses a stream that does not exist', async () => {
-      await expect(takeLead(session, 'nobody', 'me')).rejects.toThrow(RangeError);
+      await expect(takeLead(session, 'nobody', 'me')).rejects.toThrow(FencedError);
       expect(await session.pipeline([checkpointStatement('nobody', 1, at('1/1'), at('0/1'))]).catch(sqlstateOf)).toBe(
         '22012',
       );
@@ -876,8 +877,7 @@ async function applyWithLostAnswer(
 ): Promise<{ seen: Step[]; rows: unknown[] }> {
   await using pair = await createDatabasePair('applier', dialect);
   const { url } = pair.secondary;
-  await query(url, 'CREATE SCHEMA db_redundancy');
-  await query(url, await readFile(new URL('../../migrations/secondary/0001_stream.sql', import.meta.url), 'utf8'));
+  await createStreamMetadata(url);
   await query(
     url,
     "INSERT INTO db_redundancy.checkpoint (stream, slot, publication, system_id, lsn, epoch) VALUES ('s', 's', 'p', '7', '0/1', 1)",

@@ -10,6 +10,7 @@ import { RAW_TEXT_TYPES } from '../../src/core/raw-types.js';
 import { backColumn } from '../../src/reconcile/back.js';
 import { type CanonicalColumn, canonicalColumns } from '../../src/reconcile/canonical.js';
 import {
+  type Hashing,
   parseRangeHash,
   type RangeHash,
   rangeHashSql,
@@ -28,6 +29,7 @@ import { describeDialects } from '../harness/secondary-dialects.js';
 import { waitFor } from '../harness/wait.js';
 import { testSeed } from './support/random.js';
 import { RunningStream } from './support/stream.js';
+import { createTypeTable, generateTypeRows, insertTypeRows } from './support/type-rows.js';
 import { TYPE_DDL, TYPE_GROUPS, type TypeGroup } from './support/type-values.js';
 
 const ROWS = 60;
@@ -103,32 +105,6 @@ const WRITTEN: readonly (readonly [type: string, secondary: string, primary?: st
   ['cidr', '10.0.0.0/8'],
 ];
 
-function createTable({ table, columns, filled }: TypeGroup): string {
-  const list = columns.map(({ name, type }) => `${name} ${type}`);
-  return `CREATE TABLE ${table} (id int PRIMARY KEY, ${[...list, ...(filled ? [filled] : [])].join(', ')});`;
-}
-
-/** Row by row and column by column: the edges first, then generated values, one in eight NULL. */
-function generate(group: TypeGroup, seed: number): (string | null)[][] {
-  const columns = group.columns.map(({ edges, values }, i) => {
-    const more = fc.sample(fc.option(values, { freq: 8 }), { seed: seed + i, numRuns: ROWS });
-    return [...edges, ...more].slice(0, ROWS);
-  });
-  return Array.from({ length: ROWS }, (_, row) => columns.map((column) => column[row] ?? null));
-}
-
-function insertSql({ table, columns }: TypeGroup): string {
-  const list = columns.map(({ name }) => name).join(', ');
-  const casts = columns.map(({ name, type }) => `u.${name}::${type}`).join(', ');
-  const parameters = columns.map((_, i) => `$${i + 2}::text[]`).join(', ');
-  return `INSERT INTO ${table} (id, ${list}) SELECT u.id, ${casts} FROM unnest($1::int[], ${parameters}) AS u(id, ${list})`;
-}
-
-const parametersOf = (ids: readonly number[], rows: readonly (readonly (string | null)[])[]) => [
-  ids,
-  ...(rows[0] ?? []).map((_, i) => rows.map((row) => row[i] ?? null)),
-];
-
 describeDialects('type round trip', (dialect) => {
   const seed = testSeed();
   let pair: DatabasePair;
@@ -147,7 +123,7 @@ describeDialects('type round trip', (dialect) => {
     primary = new Client({ connectionString: pair.primary.url, types: RAW_TEXT_TYPES });
     secondary = new Client({ connectionString: pair.secondary.url, types: RAW_TEXT_TYPES });
     await Promise.all([primary.connect(), secondary.connect()]);
-    await primary.query(`${TEXT_FORM_SQL}; ${TYPE_DDL} ${TYPE_GROUPS.map(createTable).join('\n')}`);
+    await primary.query(`${TEXT_FORM_SQL}; ${TYPE_DDL} ${TYPE_GROUPS.map(createTypeTable).join('\n')}`);
     const version = (await rows('secondary', 'SELECT version()'))[0]?.version ?? '';
     await secondary.query(dialectOf(version).sessionSql);
     const refused = REFUSED.map(
@@ -160,11 +136,9 @@ describeDialects('type round trip', (dialect) => {
     );
     const written = WRITTEN.map(([type], i) => `v${i} ${type}`).join(', ');
     await primary.query(`CREATE TABLE written (id int PRIMARY KEY, ${written}); INSERT INTO written (id) VALUES (1)`);
-    const all = new Map(TYPE_GROUPS.map((group) => [group, generate(group, seed)]));
-    const insert = async (group: TypeGroup, from: number, to: number) => {
-      const ids = Array.from({ length: to - from }, (_, i) => from + i);
-      await primary.query(insertSql(group), parametersOf(ids, all.get(group)?.slice(from, to) ?? []));
-    };
+    const all = new Map(TYPE_GROUPS.map((group) => [group, generateTypeRows(group, seed, ROWS)]));
+    const insert = (group: TypeGroup, from: number, to: number) =>
+      insertTypeRows(primary, group, all.get(group)?.slice(from, to) ?? [], from);
     for (const group of TYPE_GROUPS) await insert(group, 0, LOADED);
     stream = await new RunningStream(pair).streaming();
     for (const group of TYPE_GROUPS) {
@@ -190,10 +164,11 @@ describeDialects('type round trip', (dialect) => {
     await pair?.[Symbol.asyncDispose]();
   });
 
-  const rangeHash = async (table: string, side: Side) => {
+  const rangeHash = async (table: string, side: Side, hashing: Hashing = dialect === 'postgres' ? 'row' : 'md5') => {
     const server = side === 'primary' ? 'postgres' : dialect;
     const name = { schema: 'public', name: table };
-    const [row] = await rows(side, rangeHashSql(name, known(table).columns, side, server, null));
+    const hashed = { table: name, columns: known(table).columns, side, server, hashing } as const;
+    const [row] = await rows(side, rangeHashSql(hashed, null));
     return parseRangeHash(row ?? {});
   };
 
@@ -214,6 +189,7 @@ describeDialects('type round trip', (dialect) => {
     expect(ours).toHaveLength(ROWS);
     expect(theirs, `seed ${seed}`).toEqual(ours);
     expect(await rangeHash(table, 'secondary')).toEqual(await rangeHash(table, 'primary'));
+    expect(await rangeHash(table, 'secondary', 'md5')).toEqual(await rangeHash(table, 'primary', 'md5'));
   });
 
   it.each(TYPE_GROUPS)('$table: what the secondary has comes back as the text of the primary', async ({ table }) => {

@@ -27,6 +27,33 @@ describe('GET /metrics', () => {
   });
 });
 
+describe('metrics of sweeps and verifies', () => {
+  const at = '2026-01-24T20:00:00Z';
+  const counted = { missing: 5, extra: 6, different: 7, repaired: 8, unsettled: 9, skipped: null };
+
+  it('are there for tables that were looked at, and only for them', async () => {
+    const status = new FixedStatus();
+    const [users, leads] = status.current.tables;
+    Object.assign(users ?? {}, {
+      drift: 4,
+      lastSweep: { at, coveredBy: 'sweep', compared: 100, repaired: 2, newerOnSecondary: 1 },
+      lastVerify: { at, runId: 'r', seconds: 1.5, rows: 1000, ...counted },
+    });
+    Object.assign(leads ?? {}, { drift: 0 });
+    const lines = (await scrape(status)).split('\n');
+    const of = (name: string, table: string) =>
+      lines
+        .find((line) => line.startsWith(`db_redundancy_${name}{`) && line.includes(`table="${table}"`))
+        ?.split(' ')[1];
+    const values = ['sync_drift', 'sweep_rows_compared', 'sweep_rows_repaired', 'verify_rows', 'verify_differences'];
+    expect(values.map((name) => of(name, 'users'))).toEqual(['4', '100', '2', '1000', '10']);
+    expect(of('verify_unsettled', 'users')).toBe('9');
+    expect(of('verify_timestamp_seconds', 'users')).toBe('1769284800');
+    expect(values.map((name) => of(name, 'leads'))).toEqual(['0', undefined, undefined, undefined, undefined]);
+    expect(of('sync_drift', 'invoices')).toBeUndefined();
+  });
+});
+
 describe('the metrics', () => {
   it.each([
     'ready{stream="db_redundancy"} 1',

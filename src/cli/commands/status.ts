@@ -2,21 +2,32 @@
 import { readCheckpoint } from '../../apply/checkpoint.js';
 import { RedundancyError } from '../../core/errors.js';
 import { formatLsn } from '../../core/lsn.js';
+import type { VerifyResult } from '../../core/status.js';
+import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
+
+const CONTROL_SQL = 'SELECT state, epoch::text, active, reason FROM db_redundancy.control WHERE stream = $1';
 
 export async function status(
   runtime: Runtime,
   options: { readonly json?: boolean },
   output: NodeJS.WriteStream,
 ): Promise<void> {
-  const { http } = runtime.config;
-  const base =
-    runtime.config.controllerUrl ?? `http://${http.host === '0.0.0.0' ? '127.0.0.1' : http.host}:${http.port}`;
+  const base = baseUrl(runtime.config);
   const live = await fetch(new URL('/api/system/replication-lag', base), { signal: AbortSignal.timeout(3000) })
     .then(async (response) => (await response.json()) as Record<string, unknown>)
     .catch(() => null);
+  const health = await fetch(new URL('/api/system/db-health', base), { signal: AbortSignal.timeout(3000) })
+    .then(async (response) => (response.status === 404 ? null : ((await response.json()) as Record<string, unknown>)))
+    .catch(() => null);
   if (live) {
-    output.write(options.json ? `${JSON.stringify(live, null, 2)}\n` : describe(live));
+    const control = health && {
+      state: health.state,
+      controlEpoch: health.epoch,
+      activeDatabase: health.activeDatabase,
+    };
+    const both = { ...live, ...control };
+    output.write(options.json ? `${JSON.stringify(both, null, 2)}\n` : describe(both));
     return;
   }
   const streamer = createStreamer(runtime);
@@ -34,12 +45,25 @@ export async function status(
       });
     }
     const tables = await streamer.store.list();
+    const control = await streamer.link
+      .with((session) => session.run({ text: CONTROL_SQL, values: [runtime.config.stream.name] }))
+      .then(({ rows }) => rows[0] ?? null);
+    const { state: found } = streamer.reconciler;
+    await found.load();
     const stored = {
       status: 'not running',
+      state: control?.state ?? 'no controller has run yet',
+      controlEpoch: control?.epoch ? Number(control.epoch) : null,
+      activeDatabase: control?.active ?? 'primary',
+      reason: control?.reason ?? null,
       appliedLsn: formatLsn(checkpoint.lsn),
       lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
       epoch: checkpoint.epoch,
-      tables: tables.map(({ schema, name, state, reason }) => ({ table: `${schema}.${name}`, state, reason })),
+      lastSync: found.lastSyncAt,
+      tables: tables.map(({ schema, name, state, reason }) => ({
+        ...{ table: `${schema}.${name}`, state, reason },
+        verified: verified(found.statusOf({ schema, name }).lastVerify),
+      })),
     };
     output.write(
       options.json
@@ -50,6 +74,15 @@ export async function status(
     await streamer.link.close();
     await streamer.source.close();
   }
+}
+
+/** The last verify in a few words; null before the first. */
+function verified(result: VerifyResult | undefined): string | null {
+  if (!result) return null;
+  const { at, different, extra, missing, repaired, skipped } = result;
+  if (skipped !== null) return `not verified at ${at}: ${skipped}`;
+  const left = missing + extra + different - repaired;
+  return left === 0 ? `equal at ${at}` : `${left} rows differed at ${at}`;
 }
 
 function describe(facts: Record<string, unknown>): string {

@@ -1,12 +1,16 @@
 /**
  * `sync`: orders tables to be made equal to the primary through the watermark path, and waits until they are. The process
- * that leads the stream does the work; where none does, this one leads for as long as it takes.
+ * that leads the stream does the work; where none does, this one leads for as long as it takes. One that was interrupted
+ * goes on at its last finished chunk.
  */
-import { parseTableList } from '../../config/tables.js';
 import { systemClock } from '../../core/clock.js';
 import { ConfigurationError, RedundancyError } from '../../core/errors.js';
 import { displayName, type TableName, tableKey } from '../../core/ident.js';
+import { SecondaryActiveError, secondaryIsActive } from '../../reconcile/active.js';
+import type { Streamer } from '../../streamer/streamer.js';
+import { chosenTable } from '../chosen-table.js';
 import { createProgress } from '../progress.js';
+import { postControl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 
 export interface SyncOptions {
@@ -22,35 +26,26 @@ export async function orderSync(
   output: NodeJS.WriteStream,
   signal: AbortSignal,
 ): Promise<void> {
-  const only = chosenTable(options);
+  if (options.table === undefined && !options.full)
+    throw new ConfigurationError('db:sync needs --table NAME or --full.', {
+      code: 'usage',
+      remedy: 'Example: db:sync -- --table public.users',
+    });
+  const { stream } = runtime.config;
   const streamer = createStreamer(runtime);
   const stop = new AbortController();
+  await streamer.prepare();
   const known = await streamer.store.list();
-  if (only && !known.some((table) => tableKey(table) === tableKey(only))) {
-    throw new ConfigurationError(`Table ${displayName(only)} is not part of stream ${runtime.config.stream.name}.`, {
-      code: 'unknown-table',
-      remedy: `Known tables: ${known.map(displayName).join(', ') || 'none; run db:init-secondary first'}.`,
-    });
-  }
-  await streamer.store.orderResync(only);
+  const only = options.table === undefined ? null : chosenTable(options.table, known, stream.name);
+  if (await secondaryIsActive(streamer.link, stream.name)) throw new SecondaryActiveError();
+  const body = only ? { table: displayName(only) } : { full: true };
+  if (!(await postControl(runtime.config, '/api/system/sync', body)))
+    await streamer.store.orderResync(only, { goOn: true });
   const running = streamer.run(AbortSignal.any([signal, stop.signal]));
   const progress = createProgress(output, Date.now);
   try {
-    const done = async () => {
-      for (;;) {
-        const tables = (await streamer.store.list()).filter((table) => !only || tableKey(table) === tableKey(only));
-        progress.update(streamer.snapshot().tables);
-        const bad = tables.find((table) => table.state === 'paused');
-        if (only && bad)
-          throw new RedundancyError(`Table ${displayName(bad)} is paused again: ${bad.reason}.`, {
-            code: 'paused-again',
-            remedy: 'Mend the cause first.',
-          });
-        if (tables.every((table) => table.state === 'streaming' || (!only && table.state === 'paused'))) return tables;
-        await systemClock.sleep(POLL_MS, signal);
-      }
-    };
-    const tables = (await Promise.race([done(), running])) ?? [];
+    const update = () => progress.update(streamer.snapshot().tables);
+    const tables = (await Promise.race([untilEqual(streamer, only, update, signal), running])) ?? [];
     const rows = tables.reduce((sum, table) => sum + table.rowsLoaded, 0);
     output.write(`Sync completed: ${rows} records compared with the primary in ${tables.length} tables\n`);
   } finally {
@@ -60,20 +55,17 @@ export async function orderSync(
   }
 }
 
-function chosenTable(options: SyncOptions): TableName | null {
-  if (options.table === undefined) {
-    if (options.full) return null;
-    throw new ConfigurationError('db:sync needs --table NAME or --full.', {
-      code: 'usage',
-      remedy: 'Example: db:sync -- --table public.users',
-    });
+async function untilEqual(streamer: Streamer, only: TableName | null, update: () => void, signal: AbortSignal) {
+  for (;;) {
+    const tables = (await streamer.store.list()).filter((table) => !only || tableKey(table) === tableKey(only));
+    update();
+    const bad = tables.find((table) => table.state === 'paused');
+    if (only && bad)
+      throw new RedundancyError(`Table ${displayName(bad)} is paused again: ${bad.reason}.`, {
+        code: 'paused-again',
+        remedy: 'Mend the cause first.',
+      });
+    if (tables.every((table) => table.state === 'streaming' || (!only && table.state === 'paused'))) return tables;
+    await systemClock.sleep(POLL_MS, signal);
   }
-  const parsed = parseTableList(options.table);
-  const table = 'tables' in parsed && parsed.tables !== '*' ? parsed.tables[0] : undefined;
-  if (!table)
-    throw new ConfigurationError(`Not a table name: ${options.table}`, {
-      code: 'usage',
-      remedy: 'Write schema.table, for example public.users.',
-    });
-  return table;
 }

@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/core/clock.js';
 import type { TableName } from '../../../src/core/ident.js';
 import type { Log } from '../../../src/core/log.js';
 import { parseLsn } from '../../../src/core/lsn.js';
+import type { ReconcileSchedule } from '../../../src/reconcile/parts.js';
 import { SchemaBridge } from '../../../src/streamer/schema-bridge.js';
 import { Streamer } from '../../../src/streamer/streamer.js';
 import { createDatabasePair, type DatabasePair } from '../../harness/cluster.js';
@@ -38,6 +39,8 @@ export interface StreamOptions {
   readonly maxRows?: number;
   readonly onError?: 'pause-table' | 'halt';
   readonly largeTransactions?: 'atomic' | 'chunked';
+  /** Sweeps and verifies of its own accord; none by default. */
+  readonly reconcile?: ReconcileSchedule;
   /** Connection strings to use instead of the pair's own, through a proxy for example. */
   readonly primaryUrl?: string;
   readonly secondaryUrl?: string;
@@ -73,6 +76,7 @@ export class RunningStream implements AsyncDisposable {
       clock: systemClock,
       log: this.log,
       watchIntervalMs: 300,
+      ...(options.reconcile ? { reconcile: options.reconcile } : {}),
       schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock: systemClock, log: this.log }),
     });
     this.done = this.streamer.run(this.#abort.signal);

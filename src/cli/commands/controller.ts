@@ -1,0 +1,107 @@
+/** `controller`: the failover controller as a process of its own, with its HTTP surface; the stream runs elsewhere. */
+import { createRouteAuthority } from '../../authority/authority.js';
+import type { StatusSource, StreamSnapshot } from '../../core/status.js';
+import type { Controller } from '../../failover/controller.js';
+import { controlRoutes, listRoutes } from '../../http/control.js';
+import { controllerMetrics } from '../../http/controller-metrics.js';
+import { dashboardRoutes } from '../../http/dashboard.js';
+import { dbHealthRoutes } from '../../http/db-health.js';
+import { createMetrics } from '../../http/metrics.js';
+import { tablesRoutes } from '../../http/reconcile.js';
+import { routeRoutes } from '../../http/route.js';
+import { startHttpServer } from '../../http/server.js';
+import { systemRoutes } from '../../http/system-events.js';
+import { SystemSource } from '../../http/system-source.js';
+import { zeroCounters } from '../../streamer/counters.js';
+import { createFailover } from '../failover.js';
+import { createStreamer, type Runtime } from '../runtime.js';
+import { systemSettings } from '../system-settings.js';
+
+export async function runController(runtime: Runtime, signal: AbortSignal): Promise<void> {
+  const { config, logger } = runtime;
+  const authority = createRouteAuthority();
+  const failover = createFailover(runtime, { authority, automatic: true });
+  const { controller } = failover;
+  const status = new ControllerStatus(config.stream.name, controller);
+  const metrics = createMetrics(status);
+  controllerMetrics(metrics.registry, () => controller.snapshot());
+  // Never run: it reads what the leading streamer has stored.
+  const streamer = createStreamer(runtime);
+  const snapshot = async () => {
+    await streamer.refreshFromStore();
+    return streamer.snapshot();
+  };
+  const system = new SystemSource({
+    name: config.stream.name,
+    settings: systemSettings(config),
+    controller,
+    routers: () => authority.routers().length,
+    stream: null,
+    storedTables: async () => (await snapshot()).tables,
+    control: config.http.controlToken !== null,
+    redact: runtime.redact,
+  });
+  const http = await startHttpServer({
+    host: config.http.host,
+    port: config.http.port,
+    status,
+    metrics,
+    logger,
+    controlToken: config.http.controlToken,
+    routes: [
+      dashboardRoutes(),
+      systemRoutes(system),
+      routeRoutes(authority),
+      dbHealthRoutes({ controller, stream: null }),
+      controlRoutes(controller),
+      listRoutes(controller),
+      tablesRoutes(snapshot),
+    ],
+  });
+  try {
+    await controller.run(signal);
+  } finally {
+    system[Symbol.dispose]();
+    await http.close();
+    await failover.close();
+    await Promise.all([streamer.link.close(), streamer.source.close()]);
+    logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
+  }
+}
+
+/** A process without a stream: ready while it leads, or watches another that does. */
+class ControllerStatus implements StatusSource {
+  readonly #stream: string;
+  readonly #controller: Controller;
+
+  constructor(stream: string, controller: Controller) {
+    this.#stream = stream;
+    this.#controller = controller;
+  }
+
+  snapshot(): StreamSnapshot {
+    return {
+      stream: this.#stream,
+      status: 'standby',
+      detail: 'This process is a controller; the stream runs elsewhere.',
+      epoch: null,
+      lagSeconds: 0,
+      lagBytes: 0,
+      sourceLsn: null,
+      receivedLsn: null,
+      appliedLsn: null,
+      lastAppliedCommitAt: null,
+      slot: null,
+      tables: [],
+      deadLetters: 0,
+      dropped: 0,
+      counters: zeroCounters(),
+    };
+  }
+
+  ready(): { ready: boolean; reason: string } {
+    const { epoch, leads, secondary, state } = this.#controller.snapshot();
+    if (epoch === 0) return { ready: false, reason: secondary.error ?? 'The control row was not read yet' };
+    return { ready: true, reason: leads ? state : `Another controller leads (${state})` };
+  }
+}

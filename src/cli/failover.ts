@@ -1,0 +1,75 @@
+/** The failover controller of the configuration, with its recovery. */
+import { clientConfig } from '../config/client-config.js';
+import { systemClock } from '../core/clock.js';
+import type { RouteAuthority } from '../core/route.js';
+import { type CrashPoint, noCrash } from '../failover/crash-points.js';
+import { type BuiltController, createController } from '../failover/create.js';
+import { DatabaseRecovery } from '../recovery/database-recovery.js';
+import type { Runtime } from './runtime.js';
+
+/**
+ * Catch-up lag below which a failback may begin; the rest is drained while writes are held. A changefeed of CockroachDB is
+ * some seconds behind by nature.
+ */
+const READY_LAG_MS = 15_000;
+/** Open transactions of routers may finish for so long at a switchover or failback. */
+const GRACE_MS = 2000;
+const LONGEST_NAME = 63;
+
+export interface FailoverOptions {
+  readonly authority: RouteAuthority;
+  /** False: only what a person orders. */
+  readonly automatic: boolean;
+  readonly onReleased?: () => void;
+}
+
+export function createFailover(runtime: Runtime, options: FailoverOptions): BuiltController {
+  const { config, crashAt, logger } = runtime;
+  const { name, publication, slot } = config.stream;
+  const primary = clientConfig(config.primary);
+  const secondary = clientConfig(config.secondary);
+  const catchUp = `${slot}_catchup`.slice(0, LONGEST_NAME);
+  return createController({
+    stream: name,
+    primary,
+    secondary,
+    timeoutMs: config.health.timeoutMs,
+    settings: {
+      health: config.health,
+      thresholds: { failover: config.failover.threshold, failback: config.failback.threshold },
+      autoFailover: options.automatic && config.failover.auto,
+      autoFailback: options.automatic && config.failback.auto,
+      maxLagMs: config.failover.maxLagMs,
+      readyLagMs: READY_LAG_MS,
+      cooldownMs: config.failover.cooldownMs,
+      graceMs: GRACE_MS,
+    },
+    drainTimeoutMs: config.failback.drainTimeoutMs,
+    stateDir: config.stateDir,
+    webhookUrl: config.alertWebhookUrl,
+    authority: options.authority,
+    createRecovery: () =>
+      new DatabaseRecovery({
+        stream: name,
+        slot,
+        publication,
+        catchUpSlot: catchUp,
+        catchUpPublication: catchUp,
+        primary,
+        secondary,
+        clock: systemClock,
+        log: logger,
+      }),
+    clock: systemClock,
+    log: logger,
+    ...(options.onReleased ? { onReleased: options.onReleased } : {}),
+    crash: crashAt === null ? noCrash : dieAt(crashAt),
+  });
+}
+
+/** Without a word, as a power cut would end it. */
+function dieAt(point: string): CrashPoint {
+  return (name) => {
+    if (name === point) process.kill(process.pid, 'SIGKILL');
+  };
+}

@@ -1,0 +1,31 @@
+/**
+ * How far the stream was behind when the primary was last seen: pure. Each good probe notes where the primary's WAL was
+ * at that time; what the checkpoint has reached then tells of which time the secondary is.
+ */
+import type { Lsn } from '../core/lsn.js';
+
+export interface WalSample {
+  readonly atMs: number;
+  readonly lsn: Lsn;
+}
+
+const KEPT_MS = 3_600_000;
+
+/** Newest last; older than an hour is forgotten, but for the oldest needed. */
+export function noteSample(samples: readonly WalSample[], sample: WalSample): WalSample[] {
+  return [...samples.filter((each) => each.atMs > sample.atMs - KEPT_MS), sample];
+}
+
+export interface StoredPosition {
+  readonly lsn: Lsn;
+  readonly commitAtMs: number | null;
+}
+
+/** Milliseconds; null when the primary was never seen. Never less than the truth by more than a probe's distance. */
+export function lagWhenLastSeen(samples: readonly WalSample[], stored: StoredPosition): number | null {
+  const last = samples.at(-1);
+  if (!last) return null;
+  const reached = samples.findLast((sample) => sample.lsn <= stored.lsn)?.atMs ?? Number.NEGATIVE_INFINITY;
+  const current = Math.max(reached, stored.commitAtMs ?? Number.NEGATIVE_INFINITY);
+  return current === Number.NEGATIVE_INFINITY ? null : Math.max(0, last.atMs - current);
+}

@@ -1,0 +1,112 @@
+/** Orders on the command line: by a running controller, and by the command itself when there is none (SPEC section 10). */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { OrderResult } from '../../src/core/failover.js';
+import { serveEnvironment } from '../faults/support/serve.js';
+import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
+import { spawnCli } from '../harness/process.js';
+import { query } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
+import { type FailoverRig, failoverRig } from './support/failover.js';
+import { bothSides } from './support/stream.js';
+
+const TOKEN = 'a-token-of-the-cli-tests';
+let pair: DatabasePair;
+let rig: FailoverRig;
+
+beforeAll(async () => {
+  pair = await createDatabasePair('orders');
+  rig = await failoverRig(
+    pair,
+    `CREATE TABLE notes (id serial PRIMARY KEY, v text, updated_at timestamptz NOT NULL DEFAULT now())`,
+    ['notes'],
+  );
+});
+afterAll(async () => {
+  await rig[Symbol.asyncDispose]();
+  await pair[Symbol.asyncDispose]();
+});
+
+const environment = (more: Record<string, string> = {}) =>
+  serveEnvironment(pair, {
+    DB_HEALTH_CHECK_INTERVAL_MS: '500',
+    DB_HEALTH_TIMEOUT_MS: '500',
+    DB_AUTO_FAILOVER: 'false',
+    DB_AUTO_FAILBACK: 'false',
+    DB_STATE_DIR: rig.stateDir,
+    DB_CONTROL_TOKEN: TOKEN,
+    ...more,
+  });
+
+async function run(args: readonly string[], more: Record<string, string> = {}) {
+  await using cli = await spawnCli(args, { env: environment(more) });
+  const { code } = await cli.exit;
+  return { code, stdout: cli.output('stdout'), stderr: cli.output('stderr') };
+}
+
+it('without a controller: dry run, refusal, failover and failback by the command itself', async () => {
+  const dry = await run(['failover', '--dry-run', '--json']);
+  expect(dry.code, dry.stderr).toBe(0);
+  const guards = (JSON.parse(dry.stdout) as OrderResult).guards;
+  expect(guards.map((guard) => guard.name)).toEqual([
+    ...['secondary-writable', 'stream-lag', 'tables-complete', 'routers-cut-off', 'cool-down', 'not-paused'],
+  ]);
+  expect((await run(['pause', '--reason', 'maintenance'])).code).toBe(0);
+  const refused = await run(['failover']);
+  expect(refused.code).toBe(3);
+  expect(refused.stdout).toMatch(/✗ not-paused: paused/);
+  expect(refused.stderr).toMatch(/--force/);
+  expect((await run(['resume'])).code).toBe(0);
+
+  const over = await run(['failover', '--reason', 'a drill']);
+  expect(over.code, over.stderr).toBe(0);
+  expect(over.stdout).toMatch(
+    /failover as a switchover: The secondary is active\. State SECONDARY_ACTIVE, epoch \d+, \d+ ms/,
+  );
+  await query(rig.app.secondary, `INSERT INTO notes (v) VALUES ('on the secondary')`);
+  await expect(query(rig.app.primary, `INSERT INTO notes (v) VALUES ('x')`)).rejects.toMatchObject({ code: '28000' });
+
+  const cool = await run(['failback']);
+  expect(cool.code).toBe(3);
+  expect(cool.stdout).toMatch(/✗ cool-down/);
+  const back = await run(['failback', '--force']);
+  expect(back.code, back.stderr).toBe(0);
+  const { primary, secondary } = await bothSides(pair, 'notes');
+  expect(primary).toHaveLength(1);
+  expect(secondary).toEqual(primary);
+
+  const history = await run(['history', '--json']);
+  const entries = JSON.parse(history.stdout) as { to: string; reason: string; actor: string }[];
+  expect(entries.find((entry) => entry.to === 'FENCING_PRIMARY')).toMatchObject({ reason: 'a drill' });
+  expect(entries[0]?.actor).toMatch(/^cli:/);
+  expect((await run(['history'])).stdout).toMatch(/FENCING_PRIMARY -> SECONDARY_ACTIVE/);
+  expect((await run(['conflicts'])).stdout).toBe('No conflicts.');
+  expect((await run(['dead-letters', '--json'])).stdout).toBe('[]');
+  expect((await run(['history', '--limit', 'x'])).code).toBe(2);
+  const status = await run(['status', '--json']);
+  expect(JSON.parse(status.stdout)).toMatchObject({ state: 'PRIMARY_ACTIVE', activeDatabase: 'primary' });
+}, 120_000);
+
+it('through a running controller, with its token', async () => {
+  await using controller = await spawnCli(['controller'], { env: environment({ DB_COOLDOWN_MS: '0' }) });
+  const line = await controller.waitForLine(/HTTP surface listens on/);
+  const url = `http://127.0.0.1:${/listens on \S+:(\d+)/.exec(line)?.[1]}`;
+  const there = { DB_CONTROLLER_URL: url };
+  await waitFor(
+    async () => ((await (await fetch(`${url}/api/system/db-health`)).json()) as { epoch: number }).epoch > 0,
+    { what: 'the controller has read the row' },
+  );
+  expect((await run(['failover'], { ...there, DB_CONTROL_TOKEN: '' })).code).toBe(2);
+  expect((await run(['failover'], { ...there, DB_CONTROL_TOKEN: 'another-token-than-that' })).code).toBe(2);
+  const over = await run(['failover', '--json'], there);
+  expect(over.code, over.stderr).toBe(0);
+  expect(JSON.parse(over.stdout)).toMatchObject({ done: true, how: 'switchover', state: 'SECONDARY_ACTIVE' });
+  expect((await (await fetch(`${url}/api/system/db-health`)).json()) as object).toMatchObject({
+    status: 'failed_over',
+    activeDatabase: 'secondary',
+    syncStatus: 'paused',
+  });
+  await waitFor(async () => (await run(['failback'], there)).code === 0, { what: 'a failback', timeoutMs: 40_000 });
+  expect((await run(['failback'], there)).code).toBe(3);
+  controller.kill('SIGTERM');
+  expect((await controller.exit).code).toBe(0);
+}, 120_000);
