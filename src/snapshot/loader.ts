@@ -235,9 +235,8 @@ export class Loader {
         async () => {
           if (table.entry.state === 'paused') return true;
           if ((await progress.rereads(table.entry, 1)).length > 0) return false;
-          await this.#write(table, [], progress.finished(table.entry, 'streaming', table.entry.rowsLoaded));
-          table.entry.state = 'streaming';
-          table.entry.purge = false;
+          await this.#write(table, [], progress.finished(table.entry, table.entry.afterLoad(), table.entry.rowsLoaded));
+          table.entry.loaded();
           return true;
         },
       ),

@@ -9,8 +9,9 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
 import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
-import { bind } from '../pipeline/binding.js';
+import { type Binding, bind } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
@@ -28,7 +29,7 @@ import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
-import type { SchemaReport, SchemaService } from './schema-service.js';
+import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
 
 /** A refused row makes the table's schema be looked at again, at most so often. */
@@ -100,10 +101,7 @@ export class SchemaBridge implements SchemaService {
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
-  async prepare(
-    entry: TableEntry,
-    relation: Relation,
-  ): Promise<{ readonly reload: boolean; readonly pause: string | null }> {
+  async prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
     if (!known || !sameColumns(known, relation)) {
@@ -113,22 +111,40 @@ export class SchemaBridge implements SchemaService {
     }
     if (entry.expired) entry.bindAnew();
     await this.#bind(entry, relation);
-    return { reload, pause: null };
+    return { reload, pause: await this.#identify(entry, relation) };
   }
 
-  async refresh(entry: TableEntry): Promise<boolean> {
+  /**
+   * A replica identity index that is newer than the secondary's table: rows are found by its columns, so the secondary
+   * needs it too. Returns why it cannot be had.
+   */
+  async #identify(entry: TableEntry, relation: Relation): Promise<string | null> {
+    const found = () => entry.bindings.get(relation)?.key != null;
+    if (relation.replicaIdentity !== 'i' || found()) return null;
+    const refused = await this.ensure([entry]).then(() => null, refusal);
+    entry.target = null;
+    await this.#bind(entry, relation);
+    if (found()) return null;
+    const columns = relation.columns.filter((column) => column.isKey).map((column) => column.name);
+    return `its replica identity on the primary is an index over (${columns.join(', ')}) that the secondary lacks${refused === null ? '' : `: ${refused}`}`;
+  }
+
+  async refresh(entry: TableEntry): Promise<Fitted | null> {
     const now = this.#parts.clock.monotonic();
-    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return false;
+    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return null;
     this.#refreshed.set(tableKey(entry), now);
-    const relations = [...entry.bindings.keys()];
+    const bindings = [...entry.bindings];
     const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
     await this.ensure([entry]);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
-    if (followed.pause !== null) return false;
-    for (const relation of relations) await this.#bind(entry, relation);
-    return true;
+    if (followed.pause !== null) return followed;
+    for (const [relation, before] of bindings) {
+      await this.#bind(entry, relation);
+      refuseOtherOutputs(entry, before, entry.bindings.get(relation));
+    }
+    return followed;
   }
 
   async describe(entry: TableEntry): Promise<LoadTable> {
@@ -234,10 +250,7 @@ export class SchemaBridge implements SchemaService {
   }
 
   /** Brings the secondary's columns up to the primary's current catalog. */
-  async #follow(
-    entry: TableEntry,
-    known: readonly KnownColumn[] | null,
-  ): Promise<{ pause: string | null; reload: boolean }> {
+  async #follow(entry: TableEntry, known: readonly KnownColumn[] | null): Promise<Fitted> {
     const { link, log } = this.#parts;
     const catalog = await this.#catalog([entry]);
     const model = catalog.tables[0];
@@ -254,7 +267,12 @@ export class SchemaBridge implements SchemaService {
     }
     const followed = followColumns(known, model, entry.target, translation);
     if (followed.pause !== null) return { pause: followed.pause, reload: false };
-    for (const statement of followed.statements) await link.with((session) => session.exec(statement));
+    for (const statement of followed.statements) {
+      const refused = await link.with((session) => session.exec(statement)).then(() => null, refusal);
+      if (refused === null) continue;
+      const what = followed.changes.join(' and ');
+      return { pause: `${what} on the primary, which the secondary refuses to follow: ${refused}`, reload: false };
+    }
     if (followed.changes.length > 0) {
       log.warn(
         { table: displayName(entry), changes: followed.changes },
@@ -387,6 +405,23 @@ export class SchemaBridge implements SchemaService {
 
 function namesOf(relation: Relation): string[] {
   return relation.columns.map((column) => column.name);
+}
+
+/** A statement that the secondary refuses now and always, as the text of its error; whatever may pass is thrown. */
+function refusal(error: unknown): string {
+  const { action } = classify(error);
+  if (action === 'retry' || action === 'reread-checkpoint' || !(error instanceof Error)) throw error;
+  return error.message;
+}
+
+/** The batch in hand has values for the columns of before, in their order: it is read again rather than taken apart. */
+function refuseOtherOutputs(table: TableName, before: Binding, after: Binding | undefined): void {
+  const names = (binding: Binding | undefined) => JSON.stringify(binding?.derivation?.outputs ?? []);
+  if (names(before) === names(after)) return;
+  throw new StreamHaltError(`Generated columns of ${displayName(table)} have changed under a batch.`, {
+    code: 'derived-column',
+    remedy: 'Nothing to do: the stream reads the batch again.',
+  });
 }
 
 function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'): void {
