@@ -39,11 +39,10 @@ export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Pro
             if (unseen || commits.anyBefore(snapshot.running, watchedFrom)) return false;
             await applier.inTransaction(async (session) => {
               await copyAll(reader, session, table);
-              for (const statement of progress.finished(entry, 'streaming', entry.rowsLoaded))
+              for (const statement of progress.finished(entry, entry.afterLoad(), entry.rowsLoaded))
                 await session.run(statement);
             });
-            entry.state = 'streaming';
-            entry.purge = false;
+            entry.loaded();
             return true;
           });
           await reader.query('COMMIT');
