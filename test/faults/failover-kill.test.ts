@@ -32,14 +32,16 @@ const ENTERED = [
   'DRAINING/primary',
   'PRIMARY_ACTIVE/primary',
 ].flatMap((state) => [`enter:${state}`, `entered:${state}`]);
-/** Only on the way of an undo, or also at a start. */
-const ELSEWHERE = new Set<string>(['reopen-primary:opened', 'reopen-secondary:opened']);
-const ALL = [
-  ...ENTERED,
-  ...STEP_POINTS.filter((point) => !ELSEWHERE.has(point) && !point.startsWith('settle-primary')),
-];
+/** A kill in the middle of an undo: the first controller dies where the second, which undoes it, dies too. */
+const UNDONE: Readonly<Record<string, string>> = {
+  'reopen-primary:opened': 'close-primary:fenced',
+  'reopen-secondary:opened': 'entered:DRAINING/secondary',
+};
+/** Passed at each start as well: the controller that is to die there comes just before the failback. */
+const isLate = (point: string) => point.startsWith('settle-primary');
+const ALL = [...ENTERED, ...STEP_POINTS];
 const SHORT: Readonly<Record<SecondaryDialect, readonly string[]>> = {
-  postgres: ['close-primary:fenced', 'promote:held', 'entered:DRAINING/primary'],
+  postgres: ['promote:held', 'reopen-secondary:opened', 'entered:DRAINING/primary', 'settle-primary:opened'],
   cockroach: ['promote:opened'],
 };
 const TOKEN = 'a-token-of-the-kill-test';
@@ -128,51 +130,75 @@ class ControllerProcess {
   }
 }
 
-/** One controller after the other: the first dies at its point, the next goes on. */
+/** One controller after the other: each dies at its point, as long as there are points, and the next goes on. */
 class Succession implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string | undefined>>;
-  #current: ControllerProcess;
+  readonly #points: string[];
+  #current: ControllerProcess | null = null;
   deaths = 0;
 
-  private constructor(env: Readonly<Record<string, string | undefined>>, first: ControllerProcess) {
+  constructor(env: Readonly<Record<string, string | undefined>>, points: readonly string[]) {
     this.#env = env;
-    this.#current = first;
+    this.#points = [...points];
   }
 
-  static async start(env: Readonly<Record<string, string | undefined>>, point: string): Promise<Succession> {
-    return new Succession(env, await ControllerProcess.start({ ...env, NODE_ENV: 'test', DB_CRASH_AT: point }));
+  /** The present one leaves in good order; the next one dies at `point`. */
+  async armed(point: string): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    this.#points.push(point);
+    this.#current = await this.#next();
+  }
+
+  async #next(): Promise<ControllerProcess> {
+    const point = this.#points.shift();
+    return ControllerProcess.start({ ...this.#env, ...(point ? { NODE_ENV: 'test', DB_CRASH_AT: point } : {}) });
+  }
+
+  async #alive(): Promise<ControllerProcess> {
+    if (this.#current && !this.#current.alive) {
+      this.deaths += 1;
+      this.#current = null;
+    }
+    this.#current ??= await this.#next();
+    return this.#current;
   }
 
   /** Orders until the side is active and the routers are free; a death in between, and an undo, begin it anew. */
   async until(verb: 'failover' | 'failback', wanted: Side): Promise<void> {
     await waitFor(
       async () => {
-        if (!this.#current.alive) {
-          this.deaths += 1;
-          this.#current = await ControllerProcess.start(this.#env);
-        }
-        const health = await this.#current.health();
+        const current = await this.#alive();
+        const health = await current.health();
         if (health.epoch === 0 || !AT_REST.has(health.state)) return false;
         if (health.activeDatabase === wanted) return true;
         if (verb === 'failback' && health.state !== 'READY') return false;
-        await this.#current.order(verb).catch(() => undefined);
+        await current.order(verb).catch(() => undefined);
         return false;
       },
-      { what: `the ${wanted} is active; ${this.#current.process.output().slice(-3000)}`, timeoutMs: 60_000 },
-    );
+      { what: `the ${wanted} is active`, timeoutMs: 60_000 },
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.#current?.process.output().slice(-3000)}`);
+    });
+  }
+
+  /** So many of them have died, and the next one has begun. */
+  async died(times: number): Promise<void> {
+    const look = async () => (await this.#alive()) && this.deaths >= times;
+    await waitFor(look, { what: `death ${times}`, timeoutMs: 20_000 });
   }
 
   /** What dies a moment later, in the background, is replaced as well. */
   async settled(): Promise<void> {
-    await waitFor(async () => this.#current.alive && (await this.#current.health()).state === 'PRIMARY_ACTIVE', {
+    const rests = async () => this.#current?.alive && (await this.#current.health()).state === 'PRIMARY_ACTIVE';
+    await waitFor(async () => (await rests()) ?? false, {
       what: 'it rests',
       timeoutMs: 5_000,
     }).catch(() => this.until('failback', 'primary'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#current.process.kill('SIGTERM');
-    await this.#current.process.exit;
+    this.#current?.process.kill('SIGTERM');
+    await this.#current?.process.exit;
   }
 }
 
@@ -207,7 +233,9 @@ describeDialects('G6 G7 kill -9 of the controller', (dialect) => {
         DB_CONTROL_TOKEN: TOKEN,
         DB_STATE_DIR: rig.stateDir,
       });
-      await using succession = await Succession.start(env, point);
+      const first = UNDONE[point];
+      const points = isLate(point) ? [] : first === undefined ? [point] : [first, point];
+      await using succession = new Succession(env, points);
       await succession.until('failback', 'primary');
       await waitFor(() => refused(rig.app.secondary), { what: 'the standby is closed' });
       await using checker = new BothSidesChecker(rig.app);
@@ -216,13 +244,15 @@ describeDialects('G6 G7 kill -9 of the controller', (dialect) => {
       await succession.until('failover', 'secondary');
       const before = checker.acknowledged.length;
       await waitFor(() => checker.acknowledged.length > before + 5, { what: 'it writes to the secondary' });
+      if (isLate(point)) await succession.armed(point);
       await succession.until('failback', 'primary');
+      if (isLate(point)) await succession.died(1);
       await succession.settled();
       const after = checker.acknowledged.length;
       await waitFor(() => checker.acknowledged.length > after + 5, { what: 'it writes to the primary again' });
       await checker.stop();
 
-      expect(succession.deaths, `deaths at ${point}`).toBe(1);
+      expect(succession.deaths, `deaths at ${point}`).toBe(first === undefined ? 1 : 2);
       expect(checker.changes()).toBe(2);
       await rig.stream.streaming();
       await rig.stream.caughtUp();
