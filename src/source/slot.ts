@@ -95,8 +95,9 @@ export async function readPublication(client: ClientBase, name: string): Promise
 }
 
 /**
- * Creates the publication, or adds the tables that it lacks, and what it leaves out of them. Partitioned tables are published through their root, so
- * that a row keeps its identity when it moves between partitions. Returns the tables that were added.
+ * Creates the publication, or adds the tables that it lacks, and what it leaves out of them. Partitioned tables are
+ * published through their root, so that a row keeps its identity when it moves between partitions. Returns the tables
+ * that were added.
  */
 export async function ensurePublication(
   client: ClientBase,
