@@ -3,7 +3,7 @@
  * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
  */
 import type { ClientBase } from 'pg';
-import { readTargetTable } from '../apply/target-table.js';
+import { readTargetTable, type TargetTable } from '../apply/target-table.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
@@ -29,6 +29,7 @@ import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
+import { ownRules, withOwnRules } from './own-rules.js';
 import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
 
@@ -61,6 +62,8 @@ export class SchemaBridge implements SchemaService {
   readonly #parts: BridgeParts;
   readonly #known = new Map<string, readonly KnownColumn[]>();
   readonly #planned = new Map<string, readonly PlannedColumn[]>();
+  /** Unique rules of the primary's table as the catalog had them last. */
+  readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
   #capabilities: TargetCapabilities | null = null;
@@ -97,7 +100,7 @@ export class SchemaBridge implements SchemaService {
     }
     const created = statements.filter((statement) => statement.kind === 'table').map((statement) => statement.object);
     if (created.length > 0) log.info({ tables: created.length }, `Created ${created.length} tables on the secondary`);
-    this.#remember(translation);
+    this.#remember(translation, catalog);
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
@@ -213,7 +216,7 @@ export class SchemaBridge implements SchemaService {
   async #rebuildIfOrdered(entry: TableEntry, catalog: CatalogModel): Promise<void> {
     const { link, log } = this.#parts;
     const translation = await this.#translate(catalog);
-    this.#remember(translation);
+    this.#remember(translation, catalog);
     if (!entry.purge || entry.state !== 'pending') return;
     const { conflicts } = await this.#diff(catalog, translation);
     const unfit = conflicts.filter((conflict) => REBUILT_FOR.has(conflict.kind));
@@ -224,6 +227,13 @@ export class SchemaBridge implements SchemaService {
         `Table ${displayName(entry)} is created anew on the secondary: ${reasons.join('; ')}`,
       );
       await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
+    } else {
+      // The order is to make the table equal, and with such a rule it cannot be.
+      for (const { kind, object, reason, remedy } of conflicts) {
+        if (kind !== 'unique' || remedy === null) continue;
+        log.warn({ table: displayName(entry), object }, `Unique rule ${object} is dropped on the secondary: ${reason}`);
+        await link.with((session) => session.exec(remedy));
+      }
     }
     await this.ensure([entry]);
     entry.expire();
@@ -257,10 +267,8 @@ export class SchemaBridge implements SchemaService {
     // Dropped since: what is left of it in the WAL needs nothing more.
     if (!model) return { pause: null, reload: false };
     const translation = await this.#translate(catalog);
-    this.#remember(translation);
-    entry.target ??= await this.#parts.link.with((session) =>
-      readTargetTable(session.client, entry, session.dialect.table),
-    );
+    this.#remember(translation, catalog);
+    entry.target ??= await this.#targetOf(entry);
     if (!entry.target || !known) {
       await this.#store(entry, model, known ?? []);
       return { pause: null, reload: false };
@@ -351,15 +359,17 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #readTarget(entry: TableEntry): Promise<void> {
-    entry.target ??= await this.#parts.link.with((session) =>
+    entry.target ??= await this.#targetOf(entry);
+    if (entry.target) return;
+    await this.ensure([entry]);
+    entry.target = await this.#targetOf(entry);
+  }
+
+  async #targetOf(entry: TableEntry): Promise<TargetTable | null> {
+    const target = await this.#parts.link.with((session) =>
       readTargetTable(session.client, entry, session.dialect.table),
     );
-    if (!entry.target) {
-      await this.ensure([entry]);
-      entry.target = await this.#parts.link.with((session) =>
-        readTargetTable(session.client, entry, session.dialect.table),
-      );
-    }
+    return target && withOwnRules(target, this.#rules.get(tableKey(entry)));
   }
 
   async #store(table: TableName, model: TableModel, before: readonly KnownColumn[]): Promise<void> {
@@ -378,8 +388,9 @@ export class SchemaBridge implements SchemaService {
     await this.#parts.store.setColumns(table, columns);
   }
 
-  #remember(translation: Translation): void {
+  #remember(translation: Translation, catalog: CatalogModel): void {
     for (const { table, columns } of translation.columns) this.#planned.set(tableKey(table), columns);
+    for (const model of catalog.tables) this.#rules.set(tableKey(model), ownRules(model));
   }
 
   /**

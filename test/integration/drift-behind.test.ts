@@ -94,3 +94,27 @@ describe('a schema that is ahead of the stream', () => {
     expect(await it_.secondary('SELECT b FROM t WHERE id = 11')).toEqual([{ b: 'B!' }]);
   });
 });
+
+describe('a unique rule that only the secondary has', () => {
+  const DDL = `CREATE TABLE t (id int PRIMARY KEY, x int, big text); ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+    INSERT INTO t SELECT i, i, repeat('x', 500000) FROM generate_series(1, 30) i`;
+
+  it('G9 never costs a row that the primary has: a load is refused', async () => {
+    await using pair = await createDatabasePair('behind');
+    await query(pair.primary.url, `${DDL}; INSERT INTO t VALUES (99, 1, 'the same x as the first')`);
+    await query(pair.secondary.url, 'CREATE TABLE t (id int PRIMARY KEY, x int UNIQUE, big text)');
+    await using stream = new RunningStream(pair);
+    const state = () => stream.streamer.snapshot().tables.find((table) => table.name === 't');
+    await waitFor(() => state()?.state === 'paused', { what: 'the table is paused' });
+    expect(state()?.reason).toMatch(/duplicate key value violates unique constraint/);
+  });
+
+  it('G9 goes when it was dropped on the primary and the table is ordered to be made equal', async () => {
+    await using it_ = await streamingPair(`${DDL}; ALTER TABLE t ADD CONSTRAINT once UNIQUE (x)`);
+    await it_.primary(`ALTER TABLE t DROP CONSTRAINT once; INSERT INTO t VALUES (99, 1, 'the same x as the first')`);
+    const state = () => it_.stream.streamer.snapshot().tables.find((table) => table.name === 't')?.state;
+    await waitFor(() => state() === 'paused', { what: 'the table is paused' });
+    await it_.stream.streamer.resync({ schema: 'public', name: 't' });
+    await expectSame(it_, 't');
+  });
+});
