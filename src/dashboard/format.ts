@@ -7,7 +7,7 @@ export const count = (value: number) => whole.format(value);
 
 export const plural = (value: number, one: string, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
-export function seconds(value: number): string {
+function seconds(value: number): string {
   if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
   if (value < 3600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
   return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
@@ -40,6 +40,8 @@ export function ago(ms: number): string {
   if (past < 48 * 3600) return `${Math.floor(past / 3600)} h ago`;
   return `${Math.floor(past / 86_400)} days ago`;
 }
+
+export const nameOf = ({ name, schema }: { readonly schema: string; readonly name: string }) => `${schema}.${name}`;
 
 export const exact = (iso: string) => dateTime.format(new Date(iso));
 export const clock = (ms: number) => clockTime.format(new Date(ms));

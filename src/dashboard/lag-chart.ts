@@ -130,7 +130,7 @@ export class LagChart {
       );
     };
     this.#plots = [
-      plot('lag-seconds', 'Lag, seconds', lagTime, 1, 10),
+      plot('lag-seconds', 'Lag, seconds', lagTime, 0.1, 10),
       plot('lag-bytes', 'Lag, bytes', bytes, 1024, 2),
     ];
     this.#draw();
@@ -178,5 +178,5 @@ export class LagChart {
 /** Round numbers to divide an axis by: of seconds decimal ones, of bytes powers of two. */
 function increments(base: 2 | 10): number[] {
   if (base === 2) return Array.from({ length: 44 }, (_, power) => 2 ** power);
-  return [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400];
+  return [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400];
 }

@@ -7,9 +7,9 @@ import type { TableStatus } from '../core/status.js';
 import type { SystemView } from '../core/system.js';
 import { ApiError, knownToken, order, rememberToken } from './api.js';
 import { el, fill, set } from './dom.js';
+import { nameOf } from './format.js';
 import { guardList } from './guards.js';
 import { answerOf, ORDERS, type OrderAnswer, type OrderInput, type OrderName, requestOf } from './orders.js';
-import { nameOf } from './tables-panel.js';
 
 export type { OrderName } from './orders.js';
 

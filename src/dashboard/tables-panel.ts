@@ -2,7 +2,7 @@
 import type { SweepResult, TableStatus, VerifyResult } from '../core/status.js';
 import type { SystemView } from '../core/system.js';
 import { byId, el, fill, set, text } from './dom.js';
-import { count, plural } from './format.js';
+import { count, nameOf, plural } from './format.js';
 import type { OrderDialog } from './order-dialog.js';
 import { showTime } from './times.js';
 
@@ -111,10 +111,6 @@ export class TablesPanel {
 /** A reason that names the command itself is not the rule. */
 function mending(name: string): HTMLElement {
   return el('p', { class: 'why' }, 'Mend the cause, then: ', el('code', {}, `npm run db:sync -- --table ${name}`));
-}
-
-export function nameOf({ name, schema }: TableStatus): string {
-  return `${schema}.${name}`;
 }
 
 function stateText({ rowsExpected, rowsLoaded, state }: TableStatus): string {

@@ -30,26 +30,18 @@ export function versions(pair: readonly [Version, Version]): HTMLElement {
     return { name, shown, differs };
   };
   const lines = names.map(line).sort((a, b) => Number(b.differs) - Number(a.differs));
-  return el(
-    'div',
-    { class: 'scroll' },
+  const row = ({ differs, name, shown }: ReturnType<typeof line>) =>
     el(
-      'table',
-      { class: 'versions' },
-      el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Column'), ...pair.map(heading))),
-      el(
-        'tbody',
-        {},
-        ...lines.map(({ differs, name, shown }) =>
-          el(
-            'tr',
-            { 'data-differs': String(differs) },
-            el('th', { scope: 'row' }, name, differs && el('span', { class: 'hidden' }, ' (differs)')),
-            ...shown.map((value, i) => cell(value, rows[i] === null)),
-          ),
-        ),
-      ),
-    ),
+      'tr',
+      { 'data-differs': String(differs) },
+      el('th', { scope: 'row' }, name, differs && el('span', { class: 'hidden' }, ' (differs)')),
+      ...shown.map((value, i) => cell(value, rows[i] === null)),
+    );
+  return el(
+    'table',
+    { class: 'versions' },
+    el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Column'), ...pair.map(heading))),
+    el('tbody', {}, ...lines.map(row)),
   );
 }
 

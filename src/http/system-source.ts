@@ -47,6 +47,7 @@ export class SystemSource implements Disposable {
     this.look();
   }
 
+  /** Takes no more samples. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }

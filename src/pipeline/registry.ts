@@ -16,6 +16,8 @@ export class TableEntry implements TableName {
   reason: string | null = null;
   /** A reload that also removes what the primary does not have. */
   purge = false;
+  /** The load that is under way is to be followed by another one. */
+  again = false;
   target: TargetTable | null = null;
   readonly bindings = new Map<Relation, Binding>();
   #expired = false;
@@ -47,6 +49,18 @@ export class TableEntry implements TableName {
   bindAnew(): void {
     this.bindings.clear();
     this.#expired = false;
+  }
+
+  /** The state that follows a load. */
+  afterLoad(): 'streaming' | 'pending' {
+    return this.again ? 'pending' : 'streaming';
+  }
+
+  /** The load is over, and stored as such. */
+  loaded(): void {
+    this.state = this.afterLoad();
+    this.again = false;
+    this.purge = false;
   }
 
   status(): TableStatus {

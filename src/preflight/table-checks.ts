@@ -20,6 +20,7 @@ export function tableChecks(facts: TableListFacts, wanted: TableWanted): Preflig
     unloggedCheck(real),
     ownershipCheck(real, wanted),
     readabilityCheck(real, wanted),
+    rowSecurityCheck(real, wanted),
     partitionCheck(real, wanted),
   ];
 }
@@ -121,6 +122,17 @@ function readabilityCheck(tables: readonly TableFacts[], wanted: TableWanted): P
         (table) =>
           `GRANT USAGE ON SCHEMA ${quoteIdent(table.schema)} TO ${quoteIdent(wanted.role)}; GRANT SELECT ON ${quoted(table)} TO ${quoteIdent(wanted.role)};`,
       ),
+    })),
+  });
+}
+
+function rowSecurityCheck(tables: readonly TableFacts[], wanted: TableWanted): PreflightResult {
+  const faulty = tables.filter((table) => table.readable && table.rowSecurity);
+  return check('primary-row-security', 'Role sees every row', {
+    detail: `row security does not apply to ${wanted.role}`,
+    problem: when(faulty, () => ({
+      detail: `row security may hide rows from role ${wanted.role} in ${listed(faulty)}`,
+      remedy: `ALTER ROLE ${quoteIdent(wanted.role)} BYPASSRLS; (on Neon: use a role made in the console, the CLI or the API, not in SQL).`,
     })),
   });
 }

@@ -18,6 +18,8 @@ export interface TableFacts extends TableName {
   /** The role is a member of the owner, or a superuser. */
   readonly owned: boolean;
   readonly readable: boolean;
+  /** Row security applies to the role: it may see some of the rows only. */
+  readonly rowSecurity: boolean;
   /** In the publication already. */
   readonly published: boolean;
   /** The table itself, or every leaf of a partitioned one. */
@@ -40,6 +42,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
        pg_get_userbyid(c.relowner)::text AS owner,
        pg_has_role(c.relowner, 'USAGE') AS owned,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
+       row_security_active(c.oid) AS "rowSecurity",
        EXISTS (SELECT FROM pg_publication_tables pt WHERE pt.pubname = $1
                AND pt.schemaname = n.nspname AND pt.tablename = c.relname) AS published,
        (SELECT coalesce(json_agg(json_build_object('schema', ln.nspname, 'name', lc.relname, 'identity',

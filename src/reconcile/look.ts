@@ -69,7 +69,7 @@ export async function look(
         client,
         chunk.oid,
         () =>
-          inSnapshot(client, async (snapshot) => {
+          inSnapshot(client, chunk, async (snapshot) => {
             const texts = asked.map(({ key }) => key);
             const extra = asked.map((each) => each.extra);
             return { snapshot, rows: await readPrimaryRows(client, chunk, texts, options.primary, extra) };

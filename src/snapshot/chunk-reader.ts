@@ -6,7 +6,8 @@ import type { PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { arrayLiteral } from '../apply/array-literal.js';
 import type { Row } from '../core/change.js';
-import { quoteIdent, quoteTable } from '../core/ident.js';
+import { quoteIdent, quoteTable, type TableName } from '../core/ident.js';
+import { lockForReading } from '../source/rewritten.js';
 import { parseSnapshot, type SourceSnapshot } from './recent-commits.js';
 
 /** What a reader needs to know of the table on the primary. */
@@ -61,7 +62,7 @@ export async function readRange(
   if (upTo) conditions.push(`(${names}) <= (${bound(upTo)})`);
   const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
   const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.schema, table.name)}${where} ORDER BY ${names} LIMIT ${limits.rows}`;
-  return inSnapshot(client, async (snapshot) => {
+  return inSnapshot(client, table, async (snapshot) => {
     const { rows, ended } = await fetchUpTo(client, text, values, limits);
     return { rows, snapshot, complete: ended && rows.length < limits.rows, gone: [] };
   });
@@ -96,7 +97,7 @@ async function readByKey(
     `LEFT JOIN ${quoteTable(table.schema, table.name)} AS t ON ${match}`;
   const ids = `{${keys.map((_, i) => i).join(',')}}`;
   const values = [ids, ...table.key.map((_, i) => arrayLiteral(keys, i, 'quoted'))];
-  return inSnapshot(client, async (snapshot) => {
+  return inSnapshot(client, table, async (snapshot) => {
     const answer = await client.query<string[]>({ text, values, rowMode: 'array' });
     const rows: Row[] = [];
     const gone: GoneKey[] = [];
@@ -108,9 +109,14 @@ async function readByKey(
   });
 }
 
-/** One read-only snapshot; `work` gets what was running when it was taken. */
-export async function inSnapshot<T>(client: PoolClient, work: (snapshot: SourceSnapshot) => Promise<T>): Promise<T> {
+/** One read-only snapshot, in which `table` may be read; `work` gets what was running when it was taken. */
+export async function inSnapshot<T>(
+  client: PoolClient,
+  table: TableName,
+  work: (snapshot: SourceSnapshot) => Promise<T>,
+): Promise<T> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  await client.query(lockForReading(table));
   const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
   const result = await work(parseSnapshot(rows[0]?.snapshot ?? ''));
   await client.query('COMMIT');

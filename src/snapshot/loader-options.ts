@@ -27,4 +27,6 @@ export interface LoaderOptions {
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
   /** The secondary refuses a table's rows: it is paused with this error. */
   readonly onRefused: (entry: TableEntry, error: unknown) => Promise<void>;
+  /** The table cannot be read on the primary: it is paused with this error. */
+  readonly onUnreadable: (entry: TableEntry, error: unknown) => Promise<void>;
 }

@@ -4,7 +4,9 @@
  */
 import PQueue from 'p-queue';
 import type { SqlStatement } from '../apply/target-session.js';
+import { ConfigurationError } from '../core/errors.js';
 import { displayName } from '../core/ident.js';
+import { sqlstateOf } from '../core/policy.js';
 import { type Applier, DataRefusedError } from '../pipeline/applier.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { SourcePool } from '../source/sql-pool.js';
@@ -20,6 +22,10 @@ import { loadUnkeyed } from './unkeyed.js';
 const ROWS_PER_RANGE = 100_000;
 const MOST_RANGES = 8;
 const REPAIR_KEYS = 1000;
+
+function isOfTable(error: unknown): boolean {
+  return error instanceof ConfigurationError || sqlstateOf(error)?.startsWith('42') === true;
+}
 
 /** The table was paused or removed meanwhile: its tasks end quietly. */
 class LoadGivenUp extends Error {}
@@ -54,7 +60,9 @@ export class Loader {
         `Table ${displayName(entry)} loaded: ${entry.rowsLoaded} rows`,
       );
     } catch (error) {
-      if (!(error instanceof LoadGivenUp)) throw error;
+      // What this table alone lacks (a right, the table itself) would stop the others again and again.
+      if (isOfTable(error)) await this.#options.onUnreadable(entry, error);
+      else if (!(error instanceof LoadGivenUp)) throw error;
     } finally {
       this.#active.delete(entry);
     }
@@ -227,9 +235,8 @@ export class Loader {
         async () => {
           if (table.entry.state === 'paused') return true;
           if ((await progress.rereads(table.entry, 1)).length > 0) return false;
-          await this.#write(table, [], progress.finished(table.entry, 'streaming', table.entry.rowsLoaded));
-          table.entry.state = 'streaming';
-          table.entry.purge = false;
+          await this.#write(table, [], progress.finished(table.entry, table.entry.afterLoad(), table.entry.rowsLoaded));
+          table.entry.loaded();
           return true;
         },
       ),

@@ -8,6 +8,7 @@ import Cursor from 'pg-cursor';
 import type { TargetSession } from '../apply/target-session.js';
 import type { Row } from '../core/change.js';
 import { quoteTable } from '../core/ident.js';
+import { wasRewritten } from '../source/rewritten.js';
 import { columnList } from './chunk-reader.js';
 import { chunkLimits, type LoadTable } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
@@ -37,13 +38,14 @@ export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Pro
           const done = await board.round(marker, chunk.oid, readSnapshot, async (snapshot, _window, commits) => {
             const unseen = [...touched].some((xid) => !snapshot.isVisible(xid));
             if (unseen || commits.anyBefore(snapshot.running, watchedFrom)) return false;
+            // Locked only now: a lock for as long as the stream takes to come by might hold the application up.
+            if (await wasRewritten(reader, chunk)) return false;
             await applier.inTransaction(async (session) => {
               await copyAll(reader, session, table);
-              for (const statement of progress.finished(entry, 'streaming', entry.rowsLoaded))
+              for (const statement of progress.finished(entry, entry.afterLoad(), entry.rowsLoaded))
                 await session.run(statement);
             });
-            entry.state = 'streaming';
-            entry.purge = false;
+            entry.loaded();
             return true;
           });
           await reader.query('COMMIT');

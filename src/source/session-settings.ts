@@ -17,5 +17,8 @@ export const TEXT_FORM_SETTINGS: ReadonlyArray<readonly [name: string, value: st
 
 export const TEXT_FORM_SQL = TEXT_FORM_SETTINGS.map(([name, value]) => `SET ${name} = '${value}'`).join('; ');
 
-/** What ordinary sessions on the primary run first: values as above, and let through by a fence. */
-export const SOURCE_SESSION_SQL = `${TEXT_FORM_SQL}; ${WRITER_SQL}`;
+/**
+ * What ordinary sessions on the primary run first: values as above, and let through by a fence. Row security that hides
+ * rows from our role must be an error: a load would leave those rows out, and a comparison delete them.
+ */
+export const SOURCE_SESSION_SQL = `${TEXT_FORM_SQL}; SET row_security = off; ${WRITER_SQL}`;

@@ -2,6 +2,7 @@
 import type { ClientBase } from 'pg';
 import { quoteIdent, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import { type Lsn, parseLsn } from '../core/lsn.js';
+import { narrowness, widenStatements } from './publication-whole.js';
 
 export interface SlotInfo {
   readonly name: string;
@@ -94,8 +95,9 @@ export async function readPublication(client: ClientBase, name: string): Promise
 }
 
 /**
- * Creates the publication, or adds the tables that it lacks. Partitioned tables are published through their root, so
- * that a row keeps its identity when it moves between partitions. Returns the tables that were added.
+ * Creates the publication, or adds the tables that it lacks, and what it leaves out of them. Partitioned tables are
+ * published through their root, so that a row keeps its identity when it moves between partitions. Returns the tables
+ * that were added.
  */
 export async function ensurePublication(
   client: ClientBase,
@@ -111,7 +113,11 @@ export async function ensurePublication(
     await publishGenerated(client, name);
     return [...tables];
   }
-  const known = new Set(existing.map(tableKey));
+  const asked = new Set(tables.map(tableKey));
+  const narrow = await narrowness(client, name);
+  const ours = { all: narrow.all, tables: narrow.tables.filter((table) => asked.has(tableKey(table))) };
+  for (const statement of widenStatements(name, ours)) await client.query(statement);
+  const known = new Set((narrow.all ? ((await readPublication(client, name)) ?? []) : existing).map(tableKey));
   const missing = tables.filter((table) => !known.has(tableKey(table)));
   if (missing.length > 0) await client.query(`ALTER PUBLICATION ${quoteIdent(name)} ADD TABLE ${list(missing)}`);
   await publishGenerated(client, name);

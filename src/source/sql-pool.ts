@@ -6,9 +6,12 @@ import pg, { type ClientConfig, type PoolClient } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import { SOURCE_SESSION_SQL } from './session-settings.js';
 
+const CLOSE_GRACE_MS = 500;
+
 export class SourcePool {
   readonly #pool: pg.Pool;
   readonly #prepared = new WeakSet<PoolClient>();
+  readonly #inUse = new Set<PoolClient>();
 
   constructor(config: ClientConfig, max: number) {
     this.#pool = new pg.Pool({
@@ -30,6 +33,7 @@ export class SourcePool {
       failure ??= error;
     };
     client.on('error', onError);
+    this.#inUse.add(client);
     try {
       if (!this.#prepared.has(client)) {
         await client.query(SOURCE_SESSION_SQL);
@@ -40,13 +44,30 @@ export class SourcePool {
       failure = error instanceof Error ? error : new Error(String(error));
       throw error;
     } finally {
+      this.#inUse.delete(client);
       // After an error the session may be inside a transaction: it is not used again.
       client.release(failure);
       client.off('error', onError);
     }
   }
 
+  /**
+   * Reads that are under way get a moment to end; then they are cut. One that waits for a lock of somebody (catalog views
+   * of a publication open its tables) would otherwise keep the process for as long as that somebody likes.
+   */
   async close(): Promise<void> {
-    await this.#pool.end();
+    const late = setTimeout(() => {
+      for (const client of this.#inUse) cut(client);
+    }, CLOSE_GRACE_MS);
+    try {
+      await this.#pool.end();
+    } finally {
+      clearTimeout(late);
+    }
   }
+}
+
+/** pg has no way to end a session whose statement is running; its socket does: test/integration/pg-contract.test.ts. */
+function cut(client: PoolClient): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }

@@ -1,6 +1,6 @@
 /** Which of a table's column changes the stream follows by itself, and why it pauses the table otherwise. */
 import type { TargetTable } from '../apply/target-table.js';
-import { displayName } from '../core/ident.js';
+import { displayName, quoteIdent, quoteTable } from '../core/ident.js';
 import {
   alterStatements,
   type ColumnChange,
@@ -34,6 +34,7 @@ export function followColumns(
   const key = { before: target.primaryKey, after: model.primaryKey?.columns ?? null };
   const all = classifyColumns(known, current, key);
   const changes = pending(all, target);
+  const released = releases(all, target, translation.dialect);
   const planned = translation.schema.tables.find(
     (table) => table.schema === model.schema && table.name === model.name,
   ) as PlannedTable;
@@ -44,12 +45,30 @@ export function followColumns(
     return { statements: [], changes: [], pause: reason, reload: false };
   }
   return {
-    statements:
-      changes.length > 0 ? alterStatements(planned, changes, translation).map((statement) => statement.sql) : [],
+    statements: [
+      ...released,
+      ...(changes.length > 0 ? alterStatements(planned, changes, translation).map((statement) => statement.sql) : []),
+    ],
     changes: all.map(describeChange),
     pause: null,
-    reload: consequences.includes('reload'),
+    // Changes from before it that are still on their way do not carry what the primary worked out for them.
+    reload: consequences.includes('reload') || released.length > 0,
   };
+}
+
+/**
+ * A column that was generated has become an ordinary one (DROP EXPRESSION), and counts as added since the stream does not
+ * follow generated ones. The secondary must stop working it out, or what the application writes would never arrive.
+ */
+function releases(all: readonly ColumnChange[], target: TargetTable, dialect: Translation['dialect']): string[] {
+  const replaced = new Set(all.flatMap((change) => (change.kind === 'dropped' ? [change.name] : [])));
+  const action = dialect === 'postgres' ? 'DROP EXPRESSION IF EXISTS' : 'DROP STORED';
+  return all.flatMap((change) => {
+    if (change.kind !== 'added' || replaced.has(change.column.name)) return [];
+    const column = target.columns[target.byName.get(change.column.name) ?? -1];
+    if (!column?.generated) return [];
+    return [`ALTER TABLE ${quoteTable(target.schema, target.name)} ALTER COLUMN ${quoteIdent(column.name)} ${action}`];
+  });
 }
 
 /** What is still to be done on the secondary, where a former attempt may have come part of the way. */

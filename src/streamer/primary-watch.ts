@@ -30,7 +30,7 @@ export interface WatchParts {
 /** Tables are not published any more: the session ends, and the next one starts by putting that right. */
 export class PublicationChangedError extends Error {
   constructor(tables: readonly TableName[]) {
-    super(`The publication does not publish ${tables.map(displayName).join(', ')} any more`);
+    super(`The publication does not publish ${tables.map(displayName).join(', ')} any more, or not all of it`);
   }
 }
 

@@ -3,14 +3,15 @@
  * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
  */
 import type { ClientBase } from 'pg';
-import { readTargetTable } from '../apply/target-table.js';
+import { readTargetTable, type TargetTable } from '../apply/target-table.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
 import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
-import { bind } from '../pipeline/binding.js';
+import { type Binding, bind } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
@@ -28,7 +29,8 @@ import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
-import type { SchemaReport, SchemaService } from './schema-service.js';
+import { ownRules, withOwnRules } from './own-rules.js';
+import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
 
 /** A refused row makes the table's schema be looked at again, at most so often. */
@@ -60,6 +62,8 @@ export class SchemaBridge implements SchemaService {
   readonly #parts: BridgeParts;
   readonly #known = new Map<string, readonly KnownColumn[]>();
   readonly #planned = new Map<string, readonly PlannedColumn[]>();
+  /** Unique rules of the primary's table as the catalog had them last. */
+  readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
   #capabilities: TargetCapabilities | null = null;
@@ -96,40 +100,54 @@ export class SchemaBridge implements SchemaService {
     }
     const created = statements.filter((statement) => statement.kind === 'table').map((statement) => statement.object);
     if (created.length > 0) log.info({ tables: created.length }, `Created ${created.length} tables on the secondary`);
-    this.#remember(translation);
+    this.#remember(translation, catalog);
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
-  async prepare(
-    entry: TableEntry,
-    relation: Relation,
-  ): Promise<{ readonly reload: boolean; readonly pause: string | null }> {
+  async prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
-    const generated = (this.#planned.get(tableKey(entry)) ?? []).filter((column) => column.generation !== 'none');
-    if (!known || !sameColumns(known, relation, new Set(generated.map((column) => column.name)))) {
+    if (!known || !sameColumns(known, relation)) {
       const followed = await this.#follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
     if (entry.expired) entry.bindAnew();
     await this.#bind(entry, relation);
-    return { reload, pause: null };
+    return { reload, pause: await this.#identify(entry, relation) };
   }
 
-  async refresh(entry: TableEntry): Promise<boolean> {
+  /**
+   * A replica identity index that is newer than the secondary's table: rows are found by its columns, so the secondary
+   * needs it too. Returns why it cannot be had.
+   */
+  async #identify(entry: TableEntry, relation: Relation): Promise<string | null> {
+    const found = () => entry.bindings.get(relation)?.key != null;
+    if (relation.replicaIdentity !== 'i' || found()) return null;
+    const refused = await this.ensure([entry]).then(() => null, refusal);
+    entry.target = null;
+    await this.#bind(entry, relation);
+    if (found()) return null;
+    const columns = relation.columns.filter((column) => column.isKey).map((column) => column.name);
+    return `its replica identity on the primary is an index over (${columns.join(', ')}) that the secondary lacks${refused === null ? '' : `: ${refused}`}`;
+  }
+
+  async refresh(entry: TableEntry): Promise<Fitted | null> {
     const now = this.#parts.clock.monotonic();
-    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return false;
+    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return null;
     this.#refreshed.set(tableKey(entry), now);
-    const relations = [...entry.bindings.keys()];
+    const bindings = [...entry.bindings];
     const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
     await this.ensure([entry]);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
-    if (followed.pause !== null) return false;
-    for (const relation of relations) await this.#bind(entry, relation);
-    return true;
+    if (followed.pause !== null) return followed;
+    for (const [relation, before] of bindings) {
+      await this.#bind(entry, relation);
+      refuseOtherOutputs(entry, before, entry.bindings.get(relation));
+    }
+    return followed;
   }
 
   async describe(entry: TableEntry): Promise<LoadTable> {
@@ -198,7 +216,7 @@ export class SchemaBridge implements SchemaService {
   async #rebuildIfOrdered(entry: TableEntry, catalog: CatalogModel): Promise<void> {
     const { link, log } = this.#parts;
     const translation = await this.#translate(catalog);
-    this.#remember(translation);
+    this.#remember(translation, catalog);
     if (!entry.purge || entry.state !== 'pending') return;
     const { conflicts } = await this.#diff(catalog, translation);
     const unfit = conflicts.filter((conflict) => REBUILT_FOR.has(conflict.kind));
@@ -209,6 +227,13 @@ export class SchemaBridge implements SchemaService {
         `Table ${displayName(entry)} is created anew on the secondary: ${reasons.join('; ')}`,
       );
       await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
+    } else {
+      // The order is to make the table equal, and with such a rule it cannot be.
+      for (const { kind, object, reason, remedy } of conflicts) {
+        if (kind !== 'unique' || remedy === null) continue;
+        log.warn({ table: displayName(entry), object }, `Unique rule ${object} is dropped on the secondary: ${reason}`);
+        await link.with((session) => session.exec(remedy));
+      }
     }
     await this.ensure([entry]);
     entry.expire();
@@ -235,27 +260,27 @@ export class SchemaBridge implements SchemaService {
   }
 
   /** Brings the secondary's columns up to the primary's current catalog. */
-  async #follow(
-    entry: TableEntry,
-    known: readonly KnownColumn[] | null,
-  ): Promise<{ pause: string | null; reload: boolean }> {
+  async #follow(entry: TableEntry, known: readonly KnownColumn[] | null): Promise<Fitted> {
     const { link, log } = this.#parts;
     const catalog = await this.#catalog([entry]);
     const model = catalog.tables[0];
     // Dropped since: what is left of it in the WAL needs nothing more.
     if (!model) return { pause: null, reload: false };
     const translation = await this.#translate(catalog);
-    this.#remember(translation);
-    entry.target ??= await this.#parts.link.with((session) =>
-      readTargetTable(session.client, entry, session.dialect.table),
-    );
+    this.#remember(translation, catalog);
+    entry.target ??= await this.#targetOf(entry);
     if (!entry.target || !known) {
       await this.#store(entry, model, known ?? []);
       return { pause: null, reload: false };
     }
     const followed = followColumns(known, model, entry.target, translation);
     if (followed.pause !== null) return { pause: followed.pause, reload: false };
-    for (const statement of followed.statements) await link.with((session) => session.exec(statement));
+    for (const statement of followed.statements) {
+      const refused = await link.with((session) => session.exec(statement)).then(() => null, refusal);
+      if (refused === null) continue;
+      const what = followed.changes.join(' and ');
+      return { pause: `${what} on the primary, which the secondary refuses to follow: ${refused}`, reload: false };
+    }
     if (followed.changes.length > 0) {
       log.warn(
         { table: displayName(entry), changes: followed.changes },
@@ -334,15 +359,17 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #readTarget(entry: TableEntry): Promise<void> {
-    entry.target ??= await this.#parts.link.with((session) =>
+    entry.target ??= await this.#targetOf(entry);
+    if (entry.target) return;
+    await this.ensure([entry]);
+    entry.target = await this.#targetOf(entry);
+  }
+
+  async #targetOf(entry: TableEntry): Promise<TargetTable | null> {
+    const target = await this.#parts.link.with((session) =>
       readTargetTable(session.client, entry, session.dialect.table),
     );
-    if (!entry.target) {
-      await this.ensure([entry]);
-      entry.target = await this.#parts.link.with((session) =>
-        readTargetTable(session.client, entry, session.dialect.table),
-      );
-    }
+    return target && withOwnRules(target, this.#rules.get(tableKey(entry)));
   }
 
   async #store(table: TableName, model: TableModel, before: readonly KnownColumn[]): Promise<void> {
@@ -361,8 +388,9 @@ export class SchemaBridge implements SchemaService {
     await this.#parts.store.setColumns(table, columns);
   }
 
-  #remember(translation: Translation): void {
+  #remember(translation: Translation, catalog: CatalogModel): void {
     for (const { table, columns } of translation.columns) this.#planned.set(tableKey(table), columns);
+    for (const model of catalog.tables) this.#rules.set(tableKey(model), ownRules(model));
   }
 
   /**
@@ -390,6 +418,23 @@ function namesOf(relation: Relation): string[] {
   return relation.columns.map((column) => column.name);
 }
 
+/** A statement that the secondary refuses now and always, as the text of its error; whatever may pass is thrown. */
+function refusal(error: unknown): string {
+  const { action } = classify(error);
+  if (action === 'retry' || action === 'reread-checkpoint' || !(error instanceof Error)) throw error;
+  return error.message;
+}
+
+/** The batch in hand has values for the columns of before, in their order: it is read again rather than taken apart. */
+function refuseOtherOutputs(table: TableName, before: Binding, after: Binding | undefined): void {
+  const names = (binding: Binding | undefined) => JSON.stringify(binding?.derivation?.outputs ?? []);
+  if (names(before) === names(after)) return;
+  throw new StreamHaltError(`Generated columns of ${displayName(table)} have changed under a batch.`, {
+    code: 'derived-column',
+    remedy: 'Nothing to do: the stream reads the batch again.',
+  });
+}
+
 function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'): void {
   const wrong = [
     ...catalog.missing.map((table) => `${displayName(table)} does not exist on the primary`),
@@ -404,16 +449,16 @@ function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'
 }
 
 /**
- * The WAL's idea of the table is the one that the secondary was last made to fit; generated columns are not followed.
+ * The WAL's idea of the table is the one that the secondary was last made to fit. Generated columns are not known here:
+ * where the WAL has one, the catalog is looked at, for it may have become an ordinary one.
  * Both are in the order of the columns' numbers: a column that was dropped and added again, and two that have swapped
  * their names, show by their place.
  */
-function sameColumns(known: readonly KnownColumn[], relation: Relation, generated: ReadonlySet<string>): boolean {
-  const ordinary = relation.columns.filter((column) => !generated.has(column.name));
+function sameColumns(known: readonly KnownColumn[], relation: Relation): boolean {
   const byNumber = [...known].sort((a, b) => a.attnum - b.attnum);
   return (
-    byNumber.length === ordinary.length &&
-    ordinary.every((column, i) => {
+    byNumber.length === relation.columns.length &&
+    relation.columns.every((column, i) => {
       const each = byNumber[i];
       return each?.name === column.name && each.typeOid === column.typeOid && each.typmod === column.typmod;
     })

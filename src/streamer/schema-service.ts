@@ -16,19 +16,24 @@ export interface SchemaReport {
   readonly catalog: CatalogModel;
 }
 
+/** What has become of a table that was made to fit. */
+export interface Fitted {
+  /** The table must be loaded again, because its rows changed without the WAL saying so. */
+  readonly reload: boolean;
+  /** The change cannot be followed, and why; null: it was. */
+  readonly pause: string | null;
+}
+
 export interface SchemaService {
   /** Creates on the secondary what is missing for these tables. Idempotent. Throws ConfigurationError with all mistakes at once. */
   ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport>;
-  /**
-   * Makes the secondary's table fit a relation version and binds it. `pause`: the change cannot be followed, and why.
-   * `reload`: the table must be loaded again, because its rows changed without the WAL saying so.
-   */
-  prepare(entry: TableEntry, relation: Relation): Promise<{ readonly reload: boolean; readonly pause: string | null }>;
+  /** Makes the secondary's table fit a relation version and binds it. */
+  prepare(entry: TableEntry, relation: Relation): Promise<Fitted>;
   /**
    * The secondary refused rows of the table: perhaps a label, a column or a nullability is newer on the primary. Makes it
-   * fit again; returns false when nothing can have changed.
+   * fit again; null when nothing can have changed.
    */
-  refresh(entry: TableEntry): Promise<boolean>;
+  refresh(entry: TableEntry): Promise<Fitted | null>;
   /** How a table is read on the primary and written on the secondary, for loads and repairs. */
   describe(entry: TableEntry): Promise<LoadTable>;
   /** How a table is compared with the primary. Not `fresh`: as it was described last, unless the stream knows better. */

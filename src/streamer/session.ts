@@ -200,6 +200,8 @@ export class StreamSession {
           entry,
           `its rows were refused by the secondary: ${error instanceof Error ? error.message : error}`,
         ),
+      onUnreadable: (entry, error) =>
+        deps.pauseTable(entry, `it cannot be loaded: ${error instanceof Error ? error.message : error}`),
     });
     const loop = new ApplyLoop({
       queue: this.#queue,

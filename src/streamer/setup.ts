@@ -8,6 +8,7 @@ import type { Log } from '../core/log.js';
 import { formatLsn, type Lsn } from '../core/lsn.js';
 import { migrate } from '../meta/migrate.js';
 import type { TargetLink } from '../meta/target-link.js';
+import { narrowness } from '../source/publication-whole.js';
 import {
   createSlot,
   dropSlot,
@@ -40,6 +41,10 @@ export async function setUp(context: SetupContext): Promise<SchemaReport> {
   const { clock, link, log, publication, schema, source, store, tables } = context;
   await link.with((session) => migrate(session.client, 'secondary', clock, log));
   const report = await schema.ensure(tables);
+  const names = new Set(report.tables.map(tableKey));
+  const known = (await store.list()).filter((table) => names.has(tableKey(table)) && table.state !== 'paused');
+  const unpublished = await source.use((client) => missingFromPublication(client, publication, known));
+  await orderUnpublished(context, unpublished);
   const added = await source.use((client) => ensurePublication(client, publication, report.tables));
   if (added.length > 0)
     log.info({ publication, tables: added.length }, `Publication ${publication} publishes ${added.length} more tables`);
@@ -91,7 +96,7 @@ export async function alignSlot(context: SetupContext): Promise<boolean> {
  * @returns the tables for which that was ordered
  */
 export async function alignPublication(context: SetupContext): Promise<TableName[]> {
-  const { log, publication, source, store } = context;
+  const { publication, source, store } = context;
   return source.use(async (client) => {
     const expected = (await store.list()).filter((table) => table.state !== 'paused');
     const unpublished = await missingFromPublication(client, publication, expected);
@@ -99,15 +104,24 @@ export async function alignPublication(context: SetupContext): Promise<TableName
     const gone = await notThere(client, unpublished);
     for (const table of gone) await store.pause(table, 'the table was dropped or renamed on the primary');
     const back = unpublished.filter((table) => !gone.includes(table));
-    const names = unpublished.map(displayName).join(', ');
-    log.error(
-      { publication, tables: unpublished.map(displayName) },
-      `Publication ${publication} does not publish ${names} any more: changes to them may be missing, and they are compared with the primary again`,
-    );
+    await orderUnpublished(context, back);
     if (back.length > 0) await ensurePublication(client, publication, back);
-    for (const table of back) await store.orderResync(table);
     return back;
   });
+}
+
+/** Before they are published again: a crash in between must find them unpublished, or ordered. */
+async function orderUnpublished(
+  { log, publication, store }: SetupContext,
+  tables: readonly TableName[],
+): Promise<void> {
+  if (tables.length === 0) return;
+  const names = tables.map(displayName).join(', ');
+  log.error(
+    { publication, tables: tables.map(displayName) },
+    `Publication ${publication} does not publish ${names} any more, or not all of it: changes to them may be missing, and they are compared with the primary again`,
+  );
+  for (const table of tables) await store.orderResync(table);
 }
 
 async function notThere(client: ClientBase, tables: readonly TableName[]): Promise<TableName[]> {
@@ -122,14 +136,16 @@ async function notThere(client: ClientBase, tables: readonly TableName[]): Promi
   return gone;
 }
 
-/** Tables that the publication should publish and does not; all of them when it is gone. */
+/** Tables that the publication should publish, whole, and does not; all of them when it is gone. */
 export async function missingFromPublication<T extends TableName>(
   client: ClientBase,
   publication: string,
   expected: readonly T[],
 ): Promise<T[]> {
   const published = new Set(((await readPublication(client, publication)) ?? []).map(tableKey));
-  return expected.filter((table) => !published.has(tableKey(table)));
+  const narrow = await narrowness(client, publication);
+  const partly = new Set(narrow.tables.map(tableKey));
+  return expected.filter((table) => narrow.all || !published.has(tableKey(table)) || partly.has(tableKey(table)));
 }
 
 async function currentDatabase(client: ClientBase): Promise<string> {

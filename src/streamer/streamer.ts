@@ -309,7 +309,7 @@ export class Streamer implements StatusSource {
         prepare: (relation) => this.#keeper.prepare(relation),
         derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
         describe: (entry) => this.schema.describe(entry),
-        refresh: (entry) => this.schema.refresh(entry),
+        refresh: (entry) => this.#keeper.refresh(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
         onTrouble: (reason) => {
           this.#trouble = reason;

@@ -6,7 +6,7 @@ import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { VerifyOrder } from '../reconcile/state.js';
-import type { SchemaService } from './schema-service.js';
+import type { Fitted, SchemaService } from './schema-service.js';
 import type { StoredTable, TablesStore } from './tables-store.js';
 
 export interface KeeperParts {
@@ -38,7 +38,7 @@ export class TableKeeper {
     const all = await store.list();
     for (const stored of all) {
       const entry = registry.get(stored) ?? registry.add(stored, stored.state);
-      Object.assign(entry, { state: stored.state, reason: stored.reason, purge: stored.purge });
+      Object.assign(entry, { state: stored.state, reason: stored.reason, purge: stored.purge, again: false });
       entry.bindings.clear();
       entry.target = null;
       if (stored.rowsLoaded > 0) entry.rowsLoaded = stored.rowsLoaded;
@@ -90,16 +90,28 @@ export class TableKeeper {
 
   /** Makes the secondary's table fit a relation version that is new to the stream. */
   async prepare(relation: Relation): Promise<void> {
-    const { loadPending, registry, schema, store } = this.#parts;
+    const { loadPending, registry, schema } = this.#parts;
     const entry = registry.get(relation) ?? (await this.#adopt(relation));
     if (entry.state === 'paused') return;
-    const { pause, reload } = await schema.prepare(entry, relation);
-    if (pause !== null) await this.pause(entry, pause);
-    if (reload && entry.state === 'streaming') {
-      await store.orderResync(entry);
-      Object.assign(entry, { state: 'pending', purge: true });
-    }
+    await this.#take(entry, await schema.prepare(entry, relation));
     if (entry.state === 'pending') loadPending();
+  }
+
+  /** The secondary refused rows of the table; true when it has been made to fit, or paused. */
+  async refresh(entry: TableEntry): Promise<boolean> {
+    const fitted = await this.#parts.schema.refresh(entry);
+    if (fitted !== null) await this.#take(entry, fitted);
+    if (entry.state === 'pending') this.#parts.loadPending();
+    return fitted !== null;
+  }
+
+  async #take(entry: TableEntry, { pause, reload }: Fitted): Promise<void> {
+    if (pause !== null) await this.pause(entry, pause);
+    if (!reload || entry.state === 'paused') return;
+    await this.#parts.store.orderResync(entry);
+    // A load that is under way may have passed the rows, or know nothing of the column: another one follows it.
+    if (entry.state === 'streaming') Object.assign(entry, { state: 'pending', purge: true });
+    else entry.again = true;
   }
 
   async pause(entry: TableEntry, reason: string): Promise<void> {

@@ -2,8 +2,11 @@
 import pg, { type ClientConfig } from 'pg';
 import { dialectOf } from '../apply/dialect.js';
 import type { Row } from '../core/change.js';
+import { RedundancyError } from '../core/errors.js';
+import { displayName, type TableName } from '../core/ident.js';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import type { Dialect } from '../schema/capabilities.js';
+import { wasRewritten } from '../source/rewritten.js';
 import { TEXT_FORM_SQL } from '../source/session-settings.js';
 import { streamRows } from './stream-rows.js';
 
@@ -40,6 +43,21 @@ export class ExportSource {
 
   async value(text: string): Promise<string> {
     return single(this.client, text);
+  }
+
+  /**
+   * The tables stay as they are until the end. One that was emptied or rewritten since the snapshot was taken would look
+   * empty in it, and an export without its rows is no copy.
+   */
+  async hold(tables: readonly (TableName & { readonly oid: number })[]): Promise<void> {
+    if (this.dialect === 'cockroach') return;
+    for (const table of tables) {
+      if (!(await wasRewritten(this.client, table))) continue;
+      throw new RedundancyError(`${displayName(table)} was changed by TRUNCATE or ALTER TABLE as the export began.`, {
+        code: 'table-rewritten',
+        remedy: 'Run db:export again.',
+      });
+    }
   }
 
   rows(text: string): AsyncGenerator<Row[], void, void> {

@@ -100,6 +100,7 @@ async function planOf(source: ExportSource, options: ExportOptions): Promise<Exp
   }
   const catalog = await readCatalog(source.client, tables);
   assertThere(catalog.missing, tables === '*' ? [] : catalog.skipped);
+  await source.hold(catalog.tables);
   return withPostponed(planFromPostgres(catalog, await probeCapabilities(source.client)), postponed, source.dialect);
 }
 

@@ -1,17 +1,18 @@
 /**
  * The dashboard as an operator uses it: a table pauses and is mended, a switchover and a failback are ordered through the
- * dialog, and the page is watched changing.
+ * dialog, and the page is watched changing, and `status --watch` beside it.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { WAYBANK_DDL } from '../../src/demo/waybank-schema.js';
 import { Serve, serveEnvironment } from '../faults/support/serve.js';
 import { CHROMIUM, TestBrowser } from '../harness/chromium.js';
 import { createDatabasePair } from '../harness/cluster.js';
+import { spawnCli } from '../harness/process.js';
 import { query } from '../harness/sql.js';
 
 const TOKEN = 'the-token-of-the-dashboard';
@@ -25,19 +26,20 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
     await query(pair.primary.url, WAYBANK_DDL);
     await query(pair.primary.url, USERS);
     await using state = await folder();
-    await using serve = await Serve.start(
-      serveEnvironment(pair, {
-        DB_CONTROL_TOKEN: TOKEN,
-        DB_HEALTH_CHECK_INTERVAL_MS: '1000',
-        DB_HEALTH_TIMEOUT_MS: '1000',
-        DB_COOLDOWN_MS: '0',
-        DB_AUTO_FAILOVER: 'false',
-        DB_AUTO_FAILBACK: 'false',
-        DB_STATE_DIR: state.path,
-      }),
-    );
+    const environment = serveEnvironment(pair, {
+      DB_CONTROL_TOKEN: TOKEN,
+      DB_HEALTH_CHECK_INTERVAL_MS: '1000',
+      DB_HEALTH_TIMEOUT_MS: '1000',
+      DB_COOLDOWN_MS: '0',
+      DB_AUTO_FAILOVER: 'false',
+      DB_AUTO_FAILBACK: 'false',
+      DB_STATE_DIR: state.path,
+    });
+    await using serve = await Serve.start(environment);
     await serve.leading();
     await serve.caughtUp();
+    const watching = { ...environment, DB_CONTROLLER_URL: await serve.base() };
+    await using watcher = await spawnCli(['status', '--watch'], { env: watching });
     await using browser = await TestBrowser.launch();
     const page = await browser.open(await serve.base(), { viewport: { width: 1280, height: 1000 } });
     await shows(page, '#title', 'The primary is active');
@@ -57,6 +59,7 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
       HOSTILE,
     ]);
     await shows(page, '#tables-note', '12 tables, 11 streaming, 1 paused');
+    await watcher.waitForLine(/11 of 12 tables streaming · paused: public\.app_config/);
     await query(pair.secondary.url, 'ALTER TABLE app_config DROP CONSTRAINT refused');
     await page.click('.reason button:visible');
     await begin(page, null, TOKEN.replace('t', 'x'));
@@ -92,6 +95,7 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
     await shows(page, '#history', /SECONDARY_ACTIVE.*dashboard: tested in a browser/s);
 
     await shows(page, '#title', 'The secondary is active, the primary is ready');
+    await watcher.waitForLine(/active secondary · The secondary is active/);
     await begin(page, 'failback');
     await carryOut(page, /The primary is active/);
     await shows(page, '#title', 'The primary is active');
@@ -110,8 +114,12 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
     const width = await page.evaluate<number>('document.documentElement.scrollWidth');
     expect(width).toBeLessThanOrEqual(360);
     expect(await accessibilityProblems(page)).toEqual([]);
-    // The refused order of the wrong token is the one answer that a browser reports by itself.
-    expect(browser.problems.filter((text) => !text.includes('401'))).toEqual([]);
+    await watcher.waitForLine(/PRIMARY_ACTIVE epoch 1\d active primary · The primary is active · stream streaming/);
+    watcher.kill('SIGINT');
+    expect(await watcher.exit).toEqual({ code: 0, signal: null });
+    // A browser reports refused orders by itself: the wrong token, and the guard that did not hold.
+    const expected = /Failed to load resource.* status of (401|409) .*\/api\/system\/(sync|failover)\)$/;
+    expect(browser.problems.filter((text) => !expected.test(text))).toEqual([]);
   });
 });
 
@@ -153,7 +161,7 @@ async function carryOut(page: Page, result: RegExp): Promise<void> {
 
 /** What axe-core finds, as sentences. Evaluated from outside: the page's policy lets no script in. */
 async function accessibilityProblems(page: Page): Promise<string[]> {
-  await page.evaluate(await axe());
+  await page.evaluate(axe.source);
   return page.evaluate(async () => {
     const { violations } = await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run();
     return violations.map(({ help, id, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' | ')}`);
@@ -162,8 +170,4 @@ async function accessibilityProblems(page: Page): Promise<string[]> {
 
 interface AxeResults {
   readonly violations: readonly { id: string; help: string; nodes: readonly { html: string }[] }[];
-}
-
-async function axe(): Promise<string> {
-  return readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 }

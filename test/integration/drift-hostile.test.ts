@@ -1,5 +1,6 @@
 /** SPEC section 4, "Schema drift", where the WAL says little: what a stream must neither miss nor stop at. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasOldestPrimary } from '../harness/oldest-primary.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { waitFor } from '../harness/wait.js';
 import { bothSides, streamingPair } from './support/stream.js';
@@ -13,11 +14,14 @@ CREATE TABLE last (id int PRIMARY KEY, x int); INSERT INTO last SELECT i, i FROM
 CREATE TABLE again (id int PRIMARY KEY, x int); INSERT INTO again SELECT i, i FROM generate_series(1, 5) i;
 CREATE TABLE one (id int PRIMARY KEY, x int); INSERT INTO one SELECT i, i FROM generate_series(1, 5) i;
 CREATE TABLE two (id int PRIMARY KEY, x int); INSERT INTO two SELECT i, i FROM generate_series(11, 15) i;
+CREATE TABLE ident (id int PRIMARY KEY, x int NOT NULL); INSERT INTO ident SELECT i, i FROM generate_series(1, 5) i;
+CREATE TABLE viewed (id int PRIMARY KEY, x int); INSERT INTO viewed SELECT i, i FROM generate_series(1, 5) i;
 `;
 
 /** Generated columns: an expression may be changed from PostgreSQL 17 on. */
 const COMPUTED_DDL = `
 CREATE TABLE computed (id int PRIMARY KEY, x int, g int GENERATED ALWAYS AS (x * 2) STORED); INSERT INTO computed SELECT i, i FROM generate_series(1, 5) i;
+CREATE TABLE released (id int PRIMARY KEY, x int, g int GENERATED ALWAYS AS (x * 2) STORED); INSERT INTO released SELECT i, i FROM generate_series(1, 5) i;
 `;
 
 describeDialects('hostile schema drift', (dialect) => {
@@ -116,5 +120,59 @@ describeDialects('hostile schema drift', (dialect) => {
     await seen();
     await it_.primary('ALTER TABLE computed ALTER g SET EXPRESSION AS (x * 3); INSERT INTO computed VALUES (9, 1)');
     await expectSame('computed');
+  });
+
+  it('G9 takes the values of a column that is no longer generated', async () => {
+    // Where the primary publishes generated columns the WAL looks the same before and after.
+    await seen();
+    await it_.primary(
+      'BEGIN; UPDATE released SET x = 50 WHERE id = 2; ALTER TABLE released ALTER g DROP EXPRESSION; UPDATE released SET g = 77 WHERE id = 1; INSERT INTO released VALUES (9, 1, 1); COMMIT',
+    );
+    await expectSame('released');
+  });
+
+  it('G9 goes on when the replica identity moves to an index that the secondary does not have', async () => {
+    await it_.primary(
+      'CREATE UNIQUE INDEX ident_x ON ident (x); ALTER TABLE ident REPLICA IDENTITY USING INDEX ident_x; UPDATE ident SET x = 50 WHERE id = 1; UPDATE ident SET id = 60 WHERE id = 2; DELETE FROM ident WHERE id = 3',
+    );
+    await expectSame('ident');
+  });
+
+  it('G9 pauses only the table whose change the secondary refuses to follow', async () => {
+    await it_.secondary('CREATE VIEW in_the_way AS SELECT x FROM viewed');
+    await it_.primary(
+      `ALTER TABLE viewed DROP COLUMN x; INSERT INTO viewed VALUES (10); INSERT INTO other VALUES (2, 'goes on')`,
+    );
+    await expectSame('other');
+    expect(stateOf('viewed')).toMatchObject({
+      state: 'paused',
+      reason: expect.stringMatching(
+        /^column x was dropped on the primary, which the secondary refuses to follow: .*view/,
+      ),
+    });
+    await it_.secondary('DROP VIEW in_the_way');
+    await it_.stream.streamer.resync({ schema: 'public', name: 'viewed' });
+    const ids = 'SELECT id FROM viewed ORDER BY id';
+    const same = async () => {
+      expect(await it_.secondary(ids)).toEqual(await it_.primary(ids));
+      return stateOf('viewed')?.state === 'streaming';
+    };
+    await waitFor(same, { what: 'viewed has the same rows' });
+  });
+});
+
+describe.skipIf(!hasOldestPrimary)('hostile schema drift, from PostgreSQL 14', () => {
+  it('G9 takes the values of a column that is no longer generated', async () => {
+    await using it_ = await streamingPair(COMPUTED_DDL, { primary: 'oldest' });
+    await it_.primary(
+      'BEGIN; UPDATE released SET x = 50 WHERE id = 2; ALTER TABLE released ALTER g DROP EXPRESSION; UPDATE released SET g = 77 WHERE id = 1; INSERT INTO released VALUES (9, 1, 1); COMMIT',
+    );
+    await it_.stream.caughtUp();
+    const same = async () => {
+      const { primary, secondary } = await bothSides(it_.pair, 'released');
+      expect(secondary).toEqual(primary);
+      return true;
+    };
+    await waitFor(same, { what: 'released is the same on both sides' });
   });
 });

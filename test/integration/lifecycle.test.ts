@@ -99,9 +99,32 @@ describeDialects('life of a stream', (dialect) => {
       'DROP PUBLICATION db_redundancy',
       `UPDATE t SET v = 'without publication' WHERE id < 20; INSERT INTO bag VALUES (5, 'unseen')`,
     );
+    await noticed(
+      'ALTER PUBLICATION db_redundancy SET TABLE t WHERE (id > 100000), bag',
+      `UPDATE t SET v = 'filtered out' WHERE id < 20; INSERT INTO t VALUES (7000, 7000, 'filtered out')`,
+    );
+    await noticed(
+      'ALTER PUBLICATION db_redundancy SET TABLE t (id), bag',
+      `UPDATE t SET v = 'not in the list' WHERE id < 20; INSERT INTO t VALUES (7001, 7001, 'not in the list')`,
+    );
+    await noticed(
+      `ALTER PUBLICATION db_redundancy SET (publish = 'insert')`,
+      `UPDATE t SET v = 'not an insert' WHERE id < 20; DELETE FROM t WHERE id = 31`,
+    );
     expect(
       it_.stream.log.entries.filter((entry) => /does not publish .* any more/.test(entry.message)).length,
     ).toBeGreaterThanOrEqual(2);
+  });
+
+  it('G9 compares a table that was not published while no process ran', async () => {
+    await using it_ = await streamingPair(DDL, { dialect });
+    await it_.stream.stop();
+    await it_.primary('ALTER PUBLICATION db_redundancy DROP TABLE t');
+    await it_.primary(`UPDATE t SET v = 'while nobody looked' WHERE id < 20; DELETE FROM t WHERE id = 30`);
+    await using again = new RunningStream(it_.pair);
+    await again.streaming();
+    await again.caughtUp();
+    await expectEqual(it_);
   });
 
   it('a second process stands by and takes over within seconds; the former leader cannot write any more', async () => {

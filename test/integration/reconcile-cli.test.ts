@@ -20,6 +20,8 @@ function environment(pair: DatabasePair, more: Record<string, string> = {}): Rec
   return {
     DATABASE_URL: pair.primary.url,
     DATABASE_URL_SECONDARY: pair.secondary.url,
+    // Some libraries take it for a terminal with colours.
+    CI: 'true',
     DB_SYNC_TABLES: '*',
     DB_REPLICATION_SLOT: `dbr_${pair.primary.name}`,
     DB_HTTP_PORT: '0',
@@ -85,7 +87,8 @@ describeDialects('reconciliation by hand', (dialect) => {
       DB_SYNC_INTERVAL_MS: '1000',
       DB_VERIFY_INTERVAL_MS: '86400000',
     });
-    await using serve = await spawnCli(['serve'], { env });
+    // Without a controller, which would keep this test from writing to the standby.
+    await using serve = await spawnCli(['streamer'], { env });
     const line = await serve.waitForLine(/HTTP surface listens/);
     const base = `http://127.0.0.1:${/:(\d+)"/.exec(line)?.[1]}`;
     await serve.waitForLine(/Verified public\.users: 500 rows are equal/);

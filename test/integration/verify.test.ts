@@ -184,7 +184,7 @@ describeDialects('verify', (dialect) => {
     const mended = (await verify(stream, { repair: true })).get('big');
     expect(counts(mended as never)).toEqual({ ...EQUAL, missing: 4000, repaired: 4000 });
     expect(mended?.keys.missing).toHaveLength(1000);
-    // A scan that somebody's lock holds up: it must not keep the process.
+    // A scan that somebody's lock holds up, and with it whatever else opens the table: none may keep the process.
     await withClient(pair.primary.url, async (client) => {
       const board = stream.streamer.session?.board as WatermarkBoard;
       const round = WatermarkBoard.prototype.round.bind(board) as WatermarkBoard['round'];
@@ -203,6 +203,16 @@ describeDialects('verify', (dialect) => {
             )
           ).length > 0,
         { what: 'the scan waits' },
+      );
+      await waitFor(
+        async () =>
+          (
+            await query(
+              pair.primary.url,
+              `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%pg_publication_tables%'`,
+            )
+          ).length > 0,
+        { what: 'the look at the publication waits' },
       );
       const stopping = Date.now();
       await stream.stop();

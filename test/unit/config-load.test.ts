@@ -174,6 +174,7 @@ describe('mistakes', () => {
 
 describe('warnings', () => {
   it.each<[string, Record<string, string>, RegExp]>([
+    ['what is still to come', { DB_IDLE_DETACH_MS: '300000' }, /no effect yet/],
     ['no TLS', { DATABASE_URL: 'postgresql://a:b@db.example.com/m' }, /without TLS/],
     [
       'TLS that checks nothing',

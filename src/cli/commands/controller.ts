@@ -31,7 +31,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     await streamer.refreshFromStore();
     return streamer.snapshot();
   };
-  using system = new SystemSource({
+  const system = new SystemSource({
     name: config.stream.name,
     settings: systemSettings(config),
     controller,
@@ -61,6 +61,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
   try {
     await controller.run(signal);
   } finally {
+    system[Symbol.dispose]();
     await http.close();
     await failover.close();
     await Promise.all([streamer.link.close(), streamer.source.close()]);

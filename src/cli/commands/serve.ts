@@ -27,7 +27,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
   const failover = withController
     ? createFailover(runtime, { authority, automatic: true, onReleased: () => streamer.nudge() })
     : null;
-  using system = new SystemSource({
+  const system = new SystemSource({
     name: config.stream.name,
     settings: systemSettings(config),
     controller: failover?.controller ?? null,
@@ -80,6 +80,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
       await controlling;
     }
   } finally {
+    system[Symbol.dispose]();
     await http.close();
     await failover?.close();
     logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
