@@ -19,7 +19,7 @@ import type { RouteAuthority, Side } from '../core/route.js';
 import type { Recovery } from '../recovery/recovery.js';
 import type { ControlRow } from './control-row.js';
 import { routeOf } from './control-row.js';
-import { type Change, type ControlStore, OvertakenError } from './control-store.js';
+import { type ControlStore, OvertakenError } from './control-store.js';
 import type { CrashPoint } from './crash-points.js';
 import { type FactReader, readFailoverFacts } from './facts.js';
 import { describeRefusals, failbackGuards, failoverGuards, refusals } from './guards.js';
@@ -27,6 +27,7 @@ import { HealthRounds, type Pace } from './health.js';
 import { lagWhenLastSeen, noteSample, type WalSample } from './lag.js';
 import { initialState, step } from './machine.js';
 import type { Effect, Event, MachineState, Step } from './machine-types.js';
+import { automatic, changeOf, type Intent, undoes } from './next-row.js';
 import type { PrimaryAnswer, SecondaryAnswer } from './probes.js';
 import { SideRecord } from './side-record.js';
 import { StepRunner } from './step-runner.js';
@@ -63,16 +64,6 @@ export interface ControllerParts {
   readonly runStep: (step: Step, situation: Situation, signal: AbortSignal) => Promise<void>;
   readonly lists: Pick<ControllerSurface, 'history' | 'conflicts' | 'deadLetters'>;
   readonly crash: CrashPoint;
-}
-
-/** Why the next epochs are entered: for row, history and webhook. */
-interface Intent {
-  readonly actor: string;
-  readonly reason: string;
-  readonly guards: readonly Guard[];
-  readonly how: 'crash' | 'switchover' | null;
-  /** Monotonic; null: it has no beginning that says anything. */
-  readonly begunMs: number | null;
 }
 
 const PROGRESS_INTERVAL_MS = 500;
@@ -632,62 +623,10 @@ function notLeading(): RedundancyError {
   });
 }
 
-/** Nobody ordered it: what follows by itself, or what a restarted controller brings to an end. */
-function automatic(from: ControlRow, to: Extract<Effect, { kind: 'enter' }>): Intent {
-  const reason =
-    from.phase === 'hold'
-      ? `carried on after a restart: ${from.reason}`
-      : to.state === 'RECOVERING'
-        ? from.state === 'READY'
-          ? 'the primary is behind again'
-          : 'the primary answers again'
-        : to.state === 'READY'
-          ? 'the primary has everything that was written on the secondary'
-          : 'the primary does not answer any more';
-  return { actor: 'controller', reason, guards: [], how: null, begunMs: null };
-}
-
-/** A failover or failback is given up before its flip. */
-function undoes(from: ControlRow, to: Extract<Effect, { kind: 'enter' }>): boolean {
-  if (from.phase !== 'hold' || to.phase !== 'open') return false;
-  return from.active === 'primary' ? from.state === 'FENCING_PRIMARY' : from.state !== 'FENCING_PRIMARY';
-}
-
 function stillWriting(authority: RouteAuthority, sinceMs: number | null): string[] {
   if (sinceMs === null) return [];
   return authority
     .routers()
     .filter(({ primary, seenAtMs }) => primary.writeOkAgoMs !== null && seenAtMs - primary.writeOkAgoMs > sinceMs)
     .map(({ name, router }) => name ?? router);
-}
-
-const ENDS_A_CHANGE: ReadonlySet<string> = new Set(['PRIMARY_ACTIVE', 'SECONDARY_ACTIVE']);
-
-/** The row's next version. The cool-down begins when a failover, a failback or the undoing of one has ended. */
-function changeOf(
-  from: ControlRow,
-  to: Extract<Effect, { kind: 'enter' }>,
-  intent: Intent,
-  at: { readonly nowMs: number; readonly monotonic: number },
-  graceMs: number,
-): Change {
-  const ends = from.phase === 'hold' && to.phase === 'open' && ENDS_A_CHANGE.has(to.state);
-  const flips = from.active === 'primary' && to.active === 'secondary';
-  const { detail } = from;
-  return {
-    state: to.state,
-    active: to.active,
-    phase: to.phase,
-    graceMs: to.phase === 'hold' && to.active === from.active ? graceMs : 0,
-    paused: from.paused,
-    actor: intent.actor,
-    reason: intent.reason,
-    durationMs: intent.begunMs === null ? null : at.monotonic - intent.begunMs,
-    guards: intent.guards,
-    detail: {
-      cooldownFrom: ends ? new Date(at.nowMs).toISOString() : detail.cooldownFrom,
-      failoverEpoch: flips ? from.epoch + 1 : to.state === 'PRIMARY_ACTIVE' ? null : detail.failoverEpoch,
-      how: intent.how ?? detail.how,
-    },
-  };
 }
