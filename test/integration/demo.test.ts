@@ -145,7 +145,9 @@ describe('demo', () => {
       await demo.waitForLine(/^3\. Live/, { timeoutMs: TIMEOUT_MS });
       const urls = await Promise.all((await serversOf(demo)).map(urlOf));
       const standby = await Promise.all(
-        urls.map((url) => query(url, `SELECT 1 FROM pg_namespace WHERE nspname = 'db_redundancy'`)),
+        urls.map((url) =>
+          query(url, `SELECT 1 FROM pg_tables WHERE (schemaname, tablename) = ('db_redundancy', 'checkpoint')`),
+        ),
       );
       await query(
         urls[standby.findIndex((rows) => rows.length === 1)] ?? '',
