@@ -46,12 +46,22 @@ export class StandaloneClient extends RoutedClient {
   override connect(): Promise<this>;
   override connect(callback: (error: Error) => void): void;
   override connect(callback?: (error: Error) => void): Promise<this> | undefined {
-    const ready = this.#routing.open && this.#routing.side === this.side;
-    const connected = (ready ? super.connect() : this.#whenOpen()).catch((error: Error) => {
-      throw this.#explained(error);
-    });
-    if (!callback) return connected;
-    connected.then(() => callback(null as unknown as Error), callback);
+    if (!callback) {
+      return new Promise((resolve, reject) => {
+        this.connect((error) => (error ? reject(error) : resolve(this)));
+      });
+    }
+    // Called in the turn in which pg knows: its `end` comes in the next tick, and a library that hears that first
+    // (Sequelize) makes an error of its own of it.
+    const told = (error: Error) => callback(error ? this.#explained(error) : error);
+    if (this.#routing.open && this.#routing.side === this.side) {
+      super.connect(told);
+    } else {
+      untilOpen(this.#routing).then(() => {
+        if (this.#routing.side !== this.side) this.#adopt();
+        super.connect(told);
+      }, told);
+    }
     return undefined;
   }
 
@@ -64,12 +74,6 @@ export class StandaloneClient extends RoutedClient {
   /** Its library's pool has no other way to learn that a connection is of no use any more. */
   protected override get announces(): boolean {
     return true;
-  }
-
-  async #whenOpen(): Promise<this> {
-    await untilOpen(this.#routing);
-    if (this.#routing.side !== this.side) this.#adopt();
-    return super.connect();
   }
 
   /** Not connected yet, so nothing but fields tells one side's client from the other's. */

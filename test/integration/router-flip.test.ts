@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OutcomeUnknownError, TransactionLostError } from '../../src/router/errors.js';
+import { createPgModule } from '../../src/router/module.js';
 import { waitFor } from '../harness/wait.js';
 import { failure, Routing, sideOf } from './support/routing.js';
 
@@ -115,5 +116,28 @@ describe('a flip', () => {
     await Promise.all(attempts);
     client.release();
     expect(await routing.count('secondary', 't')).toBe(2);
+  });
+
+  it("tells of an attempt that a flip ended, with 40001, before pg's event 'end': Sequelize listens to both", async () => {
+    const module = createPgModule(routing.options());
+    const first = new module.Client();
+    await first.connect();
+    await first.end();
+    routing.proxies.primary.swallow();
+    const before = routing.proxies.primary.connections;
+    const client = new module.Client();
+    const told: string[] = [];
+    const ended = new Promise<void>((resolve) => {
+      client.once('end', () => {
+        told.push('end');
+        resolve();
+      });
+    });
+    client.connect((error) => told.push((error as Error & { code: string }).code));
+    await waitFor(() => routing.proxies.primary.connections > before, { what: 'the attempt' });
+    routing.publish({ active: 'secondary' });
+    await ended;
+    expect(told).toEqual(['40001', 'end']);
+    module.close();
   });
 });

@@ -107,9 +107,13 @@ export class RunningController implements AsyncDisposable {
     return this;
   }
 
+  /** READY is reached when a failback would be begun: its guards may take a moment longer than the state. */
   async reaches(state: FailoverState, timeoutMs = 30_000): Promise<void> {
+    const there = async () =>
+      this.controller.snapshot().state === state &&
+      (state !== 'READY' || !(await this.order('failback', { dryRun: true })).refused);
     try {
-      await waitFor(() => this.controller.snapshot().state === state, { what: `state ${state}`, timeoutMs });
+      await waitFor(there, { what: `state ${state}`, timeoutMs });
     } catch (error) {
       const guards = await this.controller.guards('failback');
       throw new Error(`${String(error)}; ${this.describe()}\n${JSON.stringify(guards)}`);
