@@ -1,0 +1,202 @@
+/**
+ * One cycle: an application at work, faults one after the other and in pairs, then everything is mended; the system must
+ * come back by itself to a primary that is active and a standby that is equal, and the history must be sound.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { query } from '../../harness/sql.js';
+import { waitFor } from '../../harness/wait.js';
+import { Random } from '../../integration/support/random.js';
+import { checkHistory, checkSides, checkSnapshot, type Violation } from './checker.js';
+import type { FaultCluster } from './cluster.js';
+import type { Fault } from './faults.js';
+import type { Conflicts, DatabaseState, Transaction } from './history.js';
+import { Observer } from './observer.js';
+import { readConflicts, readState, type Scope } from './read-state.js';
+import { TOKENS, Workload } from './workload.js';
+
+const LISTS = 8;
+const WRITERS = 6;
+/** Room for the numbers of one episode. */
+const NUMBERS = 20_000;
+const RECOVERY_MS = 150_000;
+
+export interface EpisodeOptions {
+  readonly cluster: FaultCluster;
+  readonly seed: number;
+  /** From 0; tells the rows of one episode from those of another. */
+  readonly number: number;
+  readonly faults: readonly Fault[];
+  readonly count: number;
+  /** Average between two transactions of a writer. */
+  readonly pauseMs: number;
+}
+
+export interface EpisodeResult {
+  readonly violations: readonly Violation[];
+  readonly acknowledged: number;
+  readonly unknown: number;
+  readonly snapshots: number;
+  readonly conflicts: number;
+  /** How often the active side changed. */
+  readonly changes: number;
+  /** What was done, and when. */
+  readonly log: readonly string[];
+}
+
+export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult> {
+  const { cluster, number, pauseMs, seed } = options;
+  const random = new Random(seed);
+  const log: string[] = [];
+  const began = performance.now();
+  const note = (what: string) => log.push(`${((performance.now() - began) / 1000).toFixed(1)} s ${what}`);
+  const lists = Array.from({ length: LISTS }, (_, i) => number * 100 + i);
+  const scope: Scope = { lists, from: number * NUMBERS + 1 };
+  await query(cluster.url('primary'), `INSERT INTO lists (id, elements) SELECT n, '{}' FROM unnest($1::int[]) AS n`, [
+    lists,
+  ]);
+  const epochBefore = (await cluster.health())?.epoch ?? 0;
+  const workload = new Workload({
+    seed,
+    pools: cluster.pools,
+    writers: WRITERS,
+    pauseMs,
+    lists,
+    after: number * NUMBERS,
+  });
+  const observer = new Observer(cluster.url('secondary'), scope);
+  const found: Violation[] = [];
+  try {
+    await waitFor(() => workload.acknowledged > 20, { what: 'the application works', timeoutMs: 30_000 });
+    await misfortunes(options, random, note);
+    await cluster.heal();
+    note('everything is mended');
+    await recovered(cluster).catch((error: unknown) =>
+      found.push({ guarantee: 'G10', what: `It does not come back by itself: ${String(error)}` }),
+    );
+    note('the primary is active');
+  } finally {
+    await Promise.all([workload.stop(), observer.stop()]);
+  }
+  const primary = await readState(cluster.url('primary'), scope);
+  const equal = async () => text((await readState(cluster.url('secondary'), scope)).state) === text(primary.state);
+  await waitFor(equal, { what: 'both sides are equal', timeoutMs: 60_000 }).catch(async () => {
+    found.push({
+      guarantee: 'G2',
+      what: `The sides differ a minute after the last write: ${difference(primary.state, (await readState(cluster.url('secondary'), scope)).state)}`,
+    });
+  });
+  const conflicts = await readConflicts(cluster.url('secondary'));
+  const { transactions } = workload;
+  found.push(...checkHistory({ transactions, final: primary.state, conflicts, tokens: TOKENS }));
+  const changes = await sideChanges(cluster, epochBefore);
+  found.push(...checkSides(primary.state, changes));
+  const exempt = disputed(conflicts, primary.state);
+  for (const snapshot of observer.seen) found.push(...checkSnapshot(snapshot, transactions, exempt).slice(0, 3));
+  found.push(...workload.wrong.map((what) => ({ guarantee: 'G3' as const, what })));
+  found.push(...(await leftovers(cluster)));
+  note(`told: ${JSON.stringify(Object.fromEntries(workload.told))}`);
+  return {
+    violations: found.slice(0, 40),
+    acknowledged: workload.acknowledged,
+    unknown: transactions.filter(({ outcome }) => outcome === 'unknown').length,
+    snapshots: observer.seen.length,
+    conflicts: [...conflicts.lists.values()].reduce((sum, versions) => sum + versions.length, 0),
+    changes,
+    log,
+  };
+}
+
+async function misfortunes(
+  { cluster, count, faults }: EpisodeOptions,
+  random: Random,
+  note: (what: string) => void,
+): Promise<void> {
+  const fitting = faults.filter(({ dialect }) => dialect === undefined || dialect === cluster.dialect);
+  const choose = () => random.weighted(fitting.map((fault) => [fault.weight, fault] as const)).plan(random);
+  for (let i = 0; i < count; i++) {
+    const plans = random.chance(0.3) ? [choose(), choose()] : [choose()];
+    const rest = random.int(0, 2500);
+    note(plans.map(({ what }) => what).join(' + '));
+    // A fault that needs a server that another one has taken away is no fault of the system.
+    await Promise.all(plans.map((plan) => plan.run(cluster).catch((error: unknown) => note(`(${String(error)})`))));
+    await sleep(rest);
+  }
+}
+
+/** The primary is active, everything streams, nobody asks for help. */
+async function recovered(cluster: FaultCluster): Promise<void> {
+  let last = '';
+  await waitFor(
+    async () => {
+      const health = await cluster.health();
+      last = JSON.stringify(health);
+      if (health?.state !== 'PRIMARY_ACTIVE') return false;
+      const rows = await query<{ state: string }>(
+        cluster.url('secondary'),
+        `SELECT state FROM db_redundancy.tables WHERE state <> 'streaming'`,
+      );
+      return rows.length === 0;
+    },
+    { what: 'the primary is active again', timeoutMs: RECOVERY_MS },
+  ).catch((error: unknown) => {
+    throw new Error(`${String(error)}; ${last}`);
+  });
+}
+
+async function sideChanges(cluster: FaultCluster, after: number): Promise<number> {
+  const rows = await query<{ active: string }>(
+    cluster.url('secondary'),
+    'SELECT active FROM db_redundancy.history WHERE epoch >= $1 ORDER BY epoch',
+    [after],
+  );
+  const sides = ['primary', ...rows.map(({ active }) => active)];
+  return sides.filter((side, i) => i > 0 && side !== sides[i - 1]).length;
+}
+
+/** G9: nothing was given up on the way. */
+async function leftovers(cluster: FaultCluster): Promise<Violation[]> {
+  const letters = await query<{ table_name: string; error: string }>(
+    cluster.url('secondary'),
+    'SELECT table_name, error FROM db_redundancy.dead_letters',
+  );
+  const crashes = [...cluster.streamer.failures, ...cluster.controller.failures];
+  return [
+    ...letters.map(({ error, table_name }) => ({
+      guarantee: 'G9' as const,
+      what: `dead letter of ${table_name}: ${error}`,
+    })),
+    ...crashes.map((what) => ({ guarantee: 'G9' as const, what })),
+  ];
+}
+
+/** What a failover left behind and recovery decided upon row by row. */
+function disputed(conflicts: Conflicts, final: DatabaseState): Set<number> {
+  const elements = new Set([...conflicts.events, ...conflicts.journal]);
+  for (const [list, versions] of conflicts.lists) {
+    const there = new Set(final.lists.get(list));
+    for (const element of versions.flat()) if (!there.has(element)) elements.add(element);
+  }
+  return elements;
+}
+
+function text(state: DatabaseState): string {
+  const sorted = <V>(map: ReadonlyMap<number, V>) => [...map].sort(([a], [b]) => a - b);
+  const { events, journal, lists, parts, tokens } = state;
+  return JSON.stringify([lists, events, parts, journal, tokens].map((map) => sorted<unknown>(map)));
+}
+
+function difference(a: DatabaseState, b: DatabaseState): string {
+  const names = ['lists', 'events', 'parts', 'journal', 'tokens'] as const;
+  return names
+    .map((name) => {
+      const keys = new Set<number>([...a[name].keys(), ...b[name].keys()]);
+      const differing = [...keys].filter(
+        (key) => JSON.stringify(a[name].get(key)) !== JSON.stringify(b[name].get(key)),
+      );
+      return differing.length === 0 ? '' : `${name} ${differing.slice(0, 5).join(', ')} (${differing.length})`;
+    })
+    .filter((each) => each !== '')
+    .join('; ');
+}
+
+export type { Transaction };

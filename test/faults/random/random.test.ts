@@ -1,0 +1,49 @@
+/**
+ * G1 to G10 under everything at once: a random workload on the real router, streamer and controller as processes, random
+ * faults on every link and server, whole cycles of failover and failback, and a checker for lost, doubled, torn and
+ * reordered writes. `npm run test:faults -- --minutes 30 --seed 7` runs it for so long; here one short cycle.
+ */
+import { expect, it } from 'vitest';
+import { ask } from '../../harness/broker.js';
+import { describeDialects } from '../../harness/secondary-dialects.js';
+import { testSeed } from '../../integration/support/random.js';
+import { FaultCluster } from './cluster.js';
+import { runEpisode } from './episode.js';
+import { FAULTS } from './faults.js';
+
+const MINUTES = Number(process.env.DB_FAULT_MINUTES ?? 0);
+const PAUSE_MS = { postgres: 25, cockroach: 60 } as const;
+
+describeDialects('G1 G2 G3 G6 G7 G8 G9 G10 random faults', (dialect) => {
+  it(
+    MINUTES > 0 ? `${MINUTES} minutes of them` : 'a short run of them',
+    async () => {
+      const first = MINUTES > 0 ? testSeed() : 20;
+      await using cluster = await FaultCluster.start(dialect, await ask('dist'));
+      const until = Date.now() + MINUTES * 60_000;
+      const total = { episodes: 0, acknowledged: 0, unknown: 0, snapshots: 0, changes: 0, faults: 0, conflicts: 0 };
+      do {
+        const number = total.episodes;
+        const seed = first + number;
+        const count = MINUTES > 0 ? 12 : 3;
+        const faults = process.env.DB_FAULT_ONLY
+          ? FAULTS.filter(({ name }) => process.env.DB_FAULT_ONLY?.split(',').includes(name))
+          : FAULTS;
+        const result = await runEpisode({ cluster, seed, number, faults, count, pauseMs: PAUSE_MS[dialect] });
+        const story = () =>
+          `--seed ${seed}\n${result.log.join('\n')}\n--- streamer\n${cluster.streamer.tail()}\n--- controller\n${cluster.controller.tail(80)}`;
+        expect(result.violations, result.violations.length > 0 ? story() : '').toEqual([]);
+        total.episodes += 1;
+        total.faults += count;
+        total.acknowledged += result.acknowledged;
+        total.unknown += result.unknown;
+        total.snapshots += result.snapshots;
+        total.changes += result.changes;
+        total.conflicts = result.conflicts;
+        if (MINUTES > 0) console.log(`[${dialect}] seed ${seed}: ${JSON.stringify({ ...result, log: undefined })}`);
+      } while (Date.now() < until);
+      console.log(`[${dialect}] random faults from seed ${first}: ${JSON.stringify(total)}, 0 violations`);
+    },
+    (MINUTES + 6) * 60_000,
+  );
+});
