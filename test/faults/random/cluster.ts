@@ -183,7 +183,7 @@ export class FaultCluster implements AsyncDisposable {
       return rows.length === RANDOM_TABLES.length && rows.every(({ state }) => state === 'streaming');
     };
     await waitFor(waiting, { what: 'the first load', timeoutMs: 40_000 }).catch((error: unknown) => {
-      throw new Error([String(error), ...streamer.failures.slice(0, 2), streamer.tail()].join("\n"));
+      throw new Error([String(error), ...streamer.failures.slice(0, 2), streamer.tail()].join('\n'));
     });
     await this.#grant();
     const controller = new Program('controller', dist, {

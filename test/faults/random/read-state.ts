@@ -26,7 +26,7 @@ export async function readState<T>(
       scope.lists,
     ]);
     const events = await client.query(
-      `SELECT id, writer, no, side, (extract(epoch FROM ran_at) * 1000)::float8 AS at_ms FROM events WHERE no >= $1`,
+      `SELECT id, writer, no, side, (extract(epoch FROM ran_at) * 1000000)::int8 AS at_us FROM events WHERE no >= $1`,
       [scope.from],
     );
     const parts = await client.query(
@@ -51,8 +51,14 @@ export async function readState<T>(
 }
 
 function eventOf(row: Record<string, unknown>): EventRow {
-  const { at_ms, id, no, side, writer } = row;
-  return { id: Number(id), writer: Number(writer), no: Number(no), side: side as string | null, atMs: Number(at_ms) };
+  const { at_us, id, no, side, writer } = row;
+  return {
+    id: Number(id),
+    writer: Number(writer),
+    no: Number(no),
+    side: side as string | null,
+    atMs: Number(at_us) / 1000,
+  };
 }
 
 type Version = Record<string, string | null> | null;
