@@ -74,8 +74,8 @@ describe('TcpProxy', () => {
     expect(proxy.bytes).toEqual({ toTarget: 5, toClient: 5 });
     probe.socket.end();
     await waitFor(() => proxy.openConnections === 0, { what: 'both sides are closed' });
-    expect(probe.ended).toBe('end');
-    expect(echo.sockets.size).toBe(0);
+    await waitFor(() => probe.ended === 'end', { what: 'the end has come through' });
+    await waitFor(() => echo.sockets.size === 0, { what: 'the server has let go' });
   });
 
   it('moves much data without mixing it up, also when the receiver is slow', async () => {

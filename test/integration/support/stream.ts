@@ -83,7 +83,7 @@ export class RunningStream implements AsyncDisposable {
     this.done.catch(() => undefined);
   }
 
-  async streaming(timeoutMs = 30_000): Promise<this> {
+  async streaming(timeoutMs = 50_000): Promise<this> {
     await Promise.race([
       waitFor(() => this.streamer.snapshot().status === 'streaming', { what: 'the stream runs', timeoutMs }),
       this.done.then(() => Promise.reject(new Error('The streamer has stopped'))),
