@@ -151,7 +151,8 @@ describe('demo', () => {
       );
       await query(
         urls[standby.findIndex((rows) => rows.length === 1)] ?? '',
-        `INSERT INTO billing_profiles (id, user_id, legal_name, country, balance_usd)
+        // The controller keeps the standby closed to all who do not mean to write there.
+        `SET db_redundancy.writer = 'on'; INSERT INTO billing_profiles (id, user_id, legal_name, country, balance_usd)
        VALUES (100000000, gen_random_uuid(), 'Not on the primary', 'XX', 1)`,
       );
       expect(await demo.exit).toEqual({ code: 1, signal: null });
