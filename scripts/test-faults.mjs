@@ -5,23 +5,34 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({
-  options: { minutes: { type: 'string' }, seed: { type: 'string' }, dialect: { type: 'string' } },
-});
-const number = (name) => {
-  if (values[name] === undefined) return {};
-  if (!/^\d+(\.\d+)?$/.test(values[name])) {
-    console.error(`Error: --${name} must be a number, got ${JSON.stringify(values[name])}.`);
-    process.exit(2);
+function wrong(message) {
+  console.error(`Error: ${message} Example: npm run test:faults -- --minutes 30 --seed 7 --dialect postgres`);
+  process.exit(2);
+}
+
+function given() {
+  const options = { minutes: { type: 'string' }, seed: { type: 'string' }, dialect: { type: 'string' } };
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    return wrong(`${error.message}.`);
   }
-  return { [name === 'minutes' ? 'DB_FAULT_MINUTES' : 'DB_TEST_SEED']: values[name] };
+}
+
+const { dialect, minutes, seed } = given();
+if (minutes !== undefined && !(Number(minutes) > 0)) wrong(`--minutes must be a number above 0, got ${minutes}.`);
+if (seed !== undefined && !/^\d{1,9}$/.test(seed)) wrong(`--seed must be a whole number, got ${seed}.`);
+if (dialect !== undefined && !['postgres', 'cockroach'].includes(dialect))
+  wrong(`--dialect must be postgres or cockroach, got ${dialect}.`);
+
+const files = minutes === undefined ? ['test/faults'] : ['test/faults/random'];
+const filter = dialect === undefined ? [] : ['-t', `\\[${dialect}\\]`];
+const env = {
+  ...process.env,
+  DB_TEST_LONG: '1',
+  ...(minutes === undefined ? {} : { DB_FAULT_MINUTES: minutes }),
+  ...(seed === undefined ? {} : { DB_TEST_SEED: seed }),
 };
-const files = values.minutes === undefined ? ['test/faults'] : ['test/faults/random'];
-const filter = values.dialect === undefined ? [] : ['-t', `[${values.dialect}]`.replaceAll(/[[\]]/g, '\\$&')];
-const env = { ...process.env, DB_TEST_LONG: '1', ...number('minutes'), ...number('seed') };
 const child = spawn('vitest', ['run', ...files, ...filter], { stdio: 'inherit', env });
-child.once('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
-child.once('error', (error) => {
-  console.error(`Error: ${error.message}; run it with npm run test:faults.`);
-  process.exit(1);
-});
+child.once('exit', (code) => process.exit(code ?? 1));
+child.once('error', () => wrong('vitest is not on PATH: run this through npm, after npm ci.'));

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import pg, { type ClientConfig, type QueryResult } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
+import { socketOf } from '../core/socket-of.js';
 import { CopyQuery } from './copy-query.js';
 import { type Dialect, dialectOf } from './dialect.js';
 import type { Patience } from './patience.js';
@@ -167,7 +168,7 @@ export class TargetSession {
   }
 
   get #stream(): Socket {
-    return (this.#client as unknown as { connection: { stream: Socket } }).connection.stream;
+    return socketOf(this.#client);
   }
 
   async #answered<T>(answer: Promise<T>): Promise<T> {

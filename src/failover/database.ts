@@ -8,6 +8,7 @@ import { type DialectName, dialectOf } from '../apply/dialect.js';
 import type { Clock } from '../core/clock.js';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import type { Side } from '../core/route.js';
+import { socketOf } from '../core/socket-of.js';
 import { OWN_APPLICATION, WRITER_SQL } from '../core/writer.js';
 
 export type TextRow = Record<string, string | null>;
@@ -153,7 +154,6 @@ export class Database {
 
 function destroy(client: pg.Client | null): void {
   if (!client) return;
-  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
-  connection.stream.destroy();
+  socketOf(client).destroy();
   client.end().catch(() => undefined);
 }

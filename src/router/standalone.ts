@@ -57,10 +57,12 @@ export class StandaloneClient extends RoutedClient {
     if (this.#routing.open && this.#routing.side === this.side) {
       super.connect(told);
     } else {
-      untilOpen(this.#routing).then(() => {
-        if (this.#routing.side !== this.side) this.#adopt();
-        super.connect(told);
-      }, told);
+      untilOpen(this.#routing)
+        .then(() => {
+          if (this.#routing.side !== this.side) this.#adopt();
+          super.connect(told);
+        })
+        .catch(told);
     }
     return undefined;
   }

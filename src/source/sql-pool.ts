@@ -4,6 +4,7 @@
  */
 import pg, { type ClientConfig, type PoolClient } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
+import { socketOf } from '../core/socket-of.js';
 import { SOURCE_SESSION_SQL } from './session-settings.js';
 
 const CLOSE_GRACE_MS = 500;
@@ -57,7 +58,7 @@ export class SourcePool {
    */
   async close(): Promise<void> {
     const late = setTimeout(() => {
-      for (const client of this.#inUse) cut(client);
+      for (const client of this.#inUse) socketOf(client).destroy();
     }, CLOSE_GRACE_MS);
     try {
       await this.#pool.end();
@@ -65,9 +66,4 @@ export class SourcePool {
       clearTimeout(late);
     }
   }
-}
-
-/** pg has no way to end a session whose statement is running; its socket does: test/integration/pg-contract.test.ts. */
-function cut(client: PoolClient): void {
-  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }

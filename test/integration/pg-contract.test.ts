@@ -1,14 +1,16 @@
 /**
- * What replication-session.ts and target-session.ts take from pg and pg-logical-replication beyond their documented
- * interfaces. A failure here after an update of either says that those two files must be read again.
+ * What replication-session.ts, target-session.ts and socket-of.ts take from pg and pg-logical-replication beyond their
+ * documented interfaces. A failure here after an update of either says that those files must be read again.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { Client } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { describe, expect, it } from 'vitest';
 import { StatementError, TargetSession } from '../../src/apply/target-session.js';
 import type { Row } from '../../src/core/change.js';
 import { classify, sqlstateOf } from '../../src/core/policy.js';
+import { socketOf } from '../../src/core/socket-of.js';
 import { type Chunk, type Key, readKeys, readRange } from '../../src/snapshot/chunk-reader.js';
 import { keyRanges } from '../../src/snapshot/ranges.js';
 import { WatermarkBoard } from '../../src/snapshot/watermarks.js';
@@ -299,6 +301,18 @@ describe('pipelining', () => {
       await expect(session.exec('SELECT 1')).rejects.toThrow();
     }
     await waitFor(async () => (await target.ids()).join() === '2', { what: 'the second transaction only' });
+  });
+
+  it('an ordinary client: destroying its socket rejects the statement that runs, and leaves nothing', async () => {
+    await using pair = await createDatabasePair('contract');
+    const client = new Client({ connectionString: pair.primary.url, application_name: 'db-redundancy contract' });
+    client.on('error', () => undefined);
+    await client.connect();
+    const sleeping = client.query('SELECT pg_sleep(600)');
+    const running = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(600)'`;
+    await waitFor(async () => (await query(pair.primary.url, running)).length === 1, { what: 'it runs' });
+    socketOf(client).destroy();
+    await expect(sleeping).rejects.toThrow('Connection terminated unexpectedly');
   });
 
   it('destroy() rolls back what is open, at once', async () => {

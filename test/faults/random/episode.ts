@@ -26,6 +26,7 @@ export interface EpisodeOptions {
   /** From 0; tells the rows of one episode from those of another. */
   readonly number: number;
   readonly faults: readonly Fault[];
+  /** Rounds of one fault, or two at once. */
   readonly count: number;
   /** Average between two transactions of a writer. */
   readonly pauseMs: number;
@@ -36,6 +37,8 @@ export interface EpisodeResult {
   readonly acknowledged: number;
   readonly unknown: number;
   readonly snapshots: number;
+  /** Faults that did not come about, because another one had taken away what they need. */
+  readonly missed: number;
   readonly conflicts: number;
   /** How often the active side changed. */
   readonly changes: number;
@@ -54,7 +57,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult
   await query(cluster.url('primary'), `INSERT INTO lists (id, elements) SELECT n, '{}' FROM unnest($1::int[]) AS n`, [
     lists,
   ]);
-  const epochBefore = (await cluster.health())?.epoch ?? 0;
+  const before = await waitFor(() => cluster.health(), { what: 'the controller answers', timeoutMs: 30_000 });
   const workload = new Workload({
     seed,
     pools: cluster.pools,
@@ -65,9 +68,10 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult
   });
   const observer = new Observer(cluster.url('secondary'), scope);
   const found: Violation[] = [];
+  let missed = 0;
   try {
     await waitFor(() => workload.acknowledged > 20, { what: 'the application works', timeoutMs: 30_000 });
-    await misfortunes(options, random, note);
+    missed = await misfortunes(options, random, note);
     await cluster.heal();
     note('everything is mended');
     await recovered(cluster).catch((error: unknown) =>
@@ -88,7 +92,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult
   const conflicts = await readConflicts(cluster.url('secondary'));
   const { transactions } = workload;
   found.push(...checkHistory({ transactions, final: primary.state, conflicts, tokens: TOKENS }));
-  const changes = await sideChanges(cluster, epochBefore);
+  const changes = await sideChanges(cluster, before.epoch);
   found.push(...checkSides(primary.state, changes));
   const exempt = disputed(conflicts, primary.state);
   for (const snapshot of observer.seen) found.push(...checkSnapshot(snapshot, transactions, exempt).slice(0, 3));
@@ -100,6 +104,7 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeResult
     acknowledged: workload.acknowledged,
     unknown: transactions.filter(({ outcome }) => outcome === 'unknown').length,
     snapshots: observer.seen.length,
+    missed,
     conflicts: [...conflicts.lists.values()].reduce((sum, versions) => sum + versions.length, 0),
     changes,
     log,
@@ -110,7 +115,8 @@ async function misfortunes(
   { cluster, count, faults }: EpisodeOptions,
   random: Random,
   note: (what: string) => void,
-): Promise<void> {
+): Promise<number> {
+  let missed = 0;
   const fitting = faults.filter(({ dialect }) => dialect === undefined || dialect === cluster.dialect);
   const choose = () => random.weighted(fitting.map((fault) => [fault.weight, fault] as const)).plan(random);
   for (let i = 0; i < count; i++) {
@@ -118,9 +124,15 @@ async function misfortunes(
     const rest = random.int(0, 2500);
     note(plans.map(({ what }) => what).join(' + '));
     // A fault that needs a server that another one has taken away is no fault of the system.
-    await Promise.all(plans.map((plan) => plan.run(cluster).catch((error: unknown) => note(`(${String(error)})`))));
+    const outcomes = await Promise.allSettled(plans.map((plan) => plan.run(cluster)));
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') continue;
+      missed += 1;
+      note(`(${String(outcome.reason)})`);
+    }
     await sleep(rest);
   }
+  return missed;
 }
 
 /** The primary is active, everything streams, nobody asks for help. */

@@ -149,15 +149,7 @@ export const FAULTS: readonly Fault[] = [
       const ms = random.int(500, 5000);
       return {
         what: `the secondary is read-only for ${ms} ms`,
-        async run(cluster) {
-          const admin = cluster.url('secondary', 'postgres');
-          const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'faults'`;
-          await query(admin, 'ALTER DATABASE faults SET default_transaction_read_only = on');
-          await query(admin, end);
-          await sleep(ms);
-          await query(admin, 'ALTER DATABASE faults RESET default_transaction_read_only');
-          await query(admin, end);
-        },
+        run: (cluster) => withSetting(cluster.url('secondary', 'postgres'), 'default_transaction_read_only = on', ms),
       };
     },
   },
@@ -170,15 +162,7 @@ export const FAULTS: readonly Fault[] = [
       const ms = random.int(500, 5000);
       return {
         what: `statements on the ${side} end after 15 ms, for ${ms} ms`,
-        async run(cluster) {
-          const admin = cluster.url(side, 'postgres');
-          const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'faults'`;
-          await query(admin, `ALTER DATABASE faults SET statement_timeout = '15ms'`);
-          await query(admin, end);
-          await sleep(ms);
-          await query(admin, 'ALTER DATABASE faults RESET statement_timeout');
-          await query(admin, end);
-        },
+        run: (cluster) => withSetting(cluster.url(side, 'postgres'), `statement_timeout = '15ms'`, ms),
       };
     },
   },
@@ -254,6 +238,17 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ];
+
+/** For all sessions of the database: those that are there are ended, and come back with it. */
+async function withSetting(admin: string, setting: string, ms: number): Promise<void> {
+  const renew = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'faults'`;
+  await query(admin, `ALTER DATABASE faults SET ${setting}; ${renew}`);
+  try {
+    await sleep(ms);
+  } finally {
+    await query(admin, `ALTER DATABASE faults RESET ${setting.split(' ')[0]}; ${renew}`);
+  }
+}
 
 async function connected(url: string): Promise<Client> {
   const client = new Client({ connectionString: url, application_name: 'db-redundancy fault test' });
