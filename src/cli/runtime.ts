@@ -5,10 +5,12 @@ import { type Config, secretsOf } from '../config/config.js';
 import { type Environment, mergeEnvironment, readEnvFile } from '../config/env-file.js';
 import { loadConfig } from '../config/load.js';
 import { systemClock } from '../core/clock.js';
+import { onCrashPoint } from '../core/crash-points.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
 import { Streamer } from '../streamer/streamer.js';
+import { type Dying, dying } from './dying.js';
 
 export interface GlobalOptions {
   readonly envFile?: string;
@@ -19,8 +21,8 @@ export interface Runtime {
   readonly config: Config;
   readonly logger: Logger;
   readonly redact: Redactor;
-  /** A place at which tests end this process; null in production. */
-  readonly crashAt: string | null;
+  /** Hears of every named place that this process passes; does nothing in production. */
+  readonly dying: Dying;
 }
 
 /** Throws InvalidConfiguration with every mistake at once. */
@@ -34,8 +36,9 @@ export function createRuntime(
   const redact = createRedactor(secretsOf(config));
   const logger = createLogger({ level: config.logLevel, redact, ...(logTo ? { destination: logTo } : {}) });
   for (const warning of config.warnings) logger.warn(warning);
-  const crashAt = merged.NODE_ENV === 'test' ? (merged.DB_CRASH_AT ?? null) : null;
-  return { config, logger, redact, crashAt };
+  const dyingAt = dying(merged);
+  onCrashPoint(dyingAt);
+  return { config, logger, redact, dying: dyingAt };
 }
 
 const LOAD_CONCURRENCY = 3;

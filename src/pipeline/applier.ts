@@ -8,6 +8,7 @@ import { type SqlStatement, StatementError, type TargetSession } from '../apply/
 import type { Backoff } from '../core/backoff.js';
 import type { Change, Row } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
+import { crashPoint } from '../core/crash-points.js';
 import { FencedError, StreamHaltError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
@@ -120,6 +121,7 @@ export class Applier {
         part = await next();
       }
       const checkpoint = checkpointOf(part);
+      crashPoint('large:before-commit');
       await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
@@ -288,12 +290,15 @@ export class Applier {
     );
     try {
       await session.exec('BEGIN');
+      crashPoint('careful:begun');
       await applyCarefully(this.#carefulContext(session), parts, changes);
       await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
       });
+      crashPoint('careful:before-commit');
       await session.exec('COMMIT');
+      crashPoint('careful:durable');
     } catch (error) {
       // A table that was paused in a transaction that did not commit is not paused.
       for (const [entry, { state, reason }] of before) Object.assign(entry, { state, reason });

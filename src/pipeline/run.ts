@@ -6,6 +6,7 @@
 import type { Checkpoint } from '../apply/checkpoint.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
+import { crashPoint } from '../core/crash-points.js';
 import { type Lsn, maxLsn } from '../core/lsn.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Applier } from './applier.js';
@@ -86,8 +87,11 @@ export class ApplyLoop {
     for (const part of received) onCommit(part.xid);
     const batch = await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
+      crashPoint('batch:ready');
       await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
+      crashPoint('batch:durable');
       this.#stored(last.endLsn);
+      crashPoint('batch:acknowledged');
     }
     this.#settled(batch);
     // A batch without changes is applied by doing nothing; its position is stored with the idle progress.
@@ -103,6 +107,7 @@ export class ApplyLoop {
       await this.#preparePart(first),
       async () => {
         this.#settled([last]);
+        crashPoint('large:part');
         last = await this.#nextPart(signal);
         return this.#preparePart(last);
       },
@@ -110,6 +115,7 @@ export class ApplyLoop {
     );
     this.#settled([last]);
     const end = last.commit?.endLsn ?? last.commitLsn;
+    crashPoint('large:durable');
     this.#stored(end);
     ledger.appliedThrough(end, last.commitAtMs);
   }
@@ -183,7 +189,9 @@ export class ApplyLoop {
   /** Everything before `lsn` is applied: the checkpoint says so from here on. */
   async #store(lsn: Lsn): Promise<void> {
     const at = maxLsn(lsn, this.#options.ledger.durable);
+    crashPoint('checkpoint:moving');
     await this.#options.applier.moveCheckpoint(this.#idleCheckpoint(at));
+    crashPoint('checkpoint:durable');
     this.#stored(at);
   }
 

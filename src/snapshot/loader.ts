@@ -4,6 +4,7 @@
  */
 import PQueue from 'p-queue';
 import type { SqlStatement } from '../apply/target-session.js';
+import { crashPoint } from '../core/crash-points.js';
 import { ConfigurationError } from '../core/errors.js';
 import { displayName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
@@ -215,7 +216,9 @@ export class Loader {
   async #write(table: LoadTable, steps: Parameters<Applier['applySteps']>[0], extra: SqlStatement[]): Promise<boolean> {
     const { applier, onRefused } = this.#options;
     try {
+      crashPoint('chunk:writing');
       await applier.applySteps(steps, extra);
+      crashPoint('chunk:durable');
       return false;
     } catch (error) {
       if (!(error instanceof DataRefusedError)) throw error;
@@ -235,7 +238,9 @@ export class Loader {
         async () => {
           if (table.entry.state === 'paused') return true;
           if ((await progress.rereads(table.entry, 1)).length > 0) return false;
+          crashPoint('load:finishing');
           await this.#write(table, [], progress.finished(table.entry, table.entry.afterLoad(), table.entry.rowsLoaded));
+          crashPoint('load:finished');
           table.entry.loaded();
           return true;
         },
