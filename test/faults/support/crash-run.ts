@@ -88,7 +88,7 @@ export class CrashRun implements AsyncDisposable {
     const { primary, secondary } = this.#pair;
     await query(
       primary.url,
-      `BEGIN; UPDATE swaps SET place = -1 WHERE id = 1; UPDATE swaps SET place = 1 WHERE place = 2; UPDATE swaps SET place = 2 WHERE id = 1; COMMIT`,
+      `BEGIN; UPDATE swaps SET place = -place WHERE id <= 2; UPDATE swaps SET place = 3 + place WHERE id <= 2; COMMIT`,
     );
     await query(primary.url, `UPDATE wide SET v = v || '${round % 10}'`);
     await query(primary.url, `UPDATE drifting SET v = v + 1, updated_at = clock_timestamp()`);
