@@ -172,9 +172,10 @@ export class FaultCluster implements AsyncDisposable {
     return `http://127.0.0.1:${this.#httpPort}`;
   }
 
-  /** Another streamer of the same stream, which waits for its turn. */
+  /** Another streamer of the same stream, past all proxies, which waits for its turn. */
   rival(): Program {
-    return new Program('streamer', this.#options.dist, this.#streaming);
+    const urls = { DATABASE_URL: this.url('primary'), DATABASE_URL_SECONDARY: this.url('secondary') };
+    return new Program('streamer', this.#options.dist, { ...this.#streaming, ...urls });
   }
 
   /** A command of the program, with the streamer's configuration. @returns what it printed */

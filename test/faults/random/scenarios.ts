@@ -71,7 +71,7 @@ export const SCENARIOS = {
     return NOTHING;
   },
 
-  /** G3: a leader stands still with transactions in its hands, another one takes over, and the first one wakes up. */
+  /** G3: a leader stands still, what it sent is still under way, and another one takes over before that arrives. */
   'two leaders': async (stage) => {
     const { cluster, note } = stage;
     const leader = async () => {
@@ -84,10 +84,13 @@ export const SCENARIOS = {
     const first = await leader();
     const rival = cluster.rival();
     try {
+      cluster.links.target.stall();
+      await works(stage, 40);
       const asleep = cluster.streamer.sleep();
-      await works(stage, 150);
       await waitFor(async () => (await leader()) !== first, { what: 'another leader', timeoutMs: 60_000 });
       note('another leader');
+      await works(stage, 60);
+      cluster.links.target.resume();
       await works(stage, 60);
       asleep.wake();
       await works(stage, 60);
