@@ -174,7 +174,10 @@ export class FaultCluster implements AsyncDisposable {
 
   /** Another streamer of the same stream, past all proxies, which waits for its turn. */
   rival(): Program {
-    const urls = { DATABASE_URL: this.url('primary'), DATABASE_URL_SECONDARY: this.url('secondary') };
+    const urls = {
+      DATABASE_URL: withoutTls(this.url('primary')),
+      DATABASE_URL_SECONDARY: withoutTls(this.url('secondary')),
+    };
     return new Program('streamer', this.#options.dist, { ...this.#streaming, ...urls });
   }
 
@@ -240,9 +243,7 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   #through(link: Link, url: string): string {
-    const parsed = new URL(this.links[link].url(url));
-    parsed.searchParams.set('sslmode', 'disable');
-    return parsed.href;
+    return withoutTls(this.links[link].url(url));
   }
 
   #asApplication(url: string, side: 'primary' | 'secondary'): string {
@@ -288,6 +289,12 @@ export class FaultCluster implements AsyncDisposable {
       }
     }
   }
+}
+
+function withoutTls(url: string): string {
+  const parsed = new URL(url);
+  parsed.searchParams.set('sslmode', 'disable');
+  return parsed.href;
 }
 
 /** Closes in reverse order. */

@@ -99,7 +99,7 @@ export const VARIANTS: readonly Variant[] = [
       {
         file: 'snapshot/watermarks.js',
         find: "crashPoint('chunk:read');",
-        replace: 'await new Promise((resolve) => setTimeout(resolve, 1000));',
+        replace: 'await new Promise((resolve) => setTimeout(resolve, 250));',
       },
     ],
     cluster: NO_SWEEP,
