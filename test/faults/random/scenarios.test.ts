@@ -42,7 +42,8 @@ describe('the program broken on purpose is found out', () => {
       await using broken = await BrokenDist.of(await ask('dist'), patches);
       await using cluster = await FaultCluster.start('postgres', { dist: broken.path, ...options });
       const act = SCENARIOS[scenario];
-      const result = await runEpisode({ cluster, seed: SEED, number: 0, act, pauseMs: PAUSE_MS.postgres });
+      const recoveryMs = 30_000;
+      const result = await runEpisode({ cluster, seed: SEED, number: 0, act, pauseMs: PAUSE_MS.postgres, recoveryMs });
       const found = new Set(result.violations.map(({ guarantee }) => guarantee));
       console.log(
         result.violations
