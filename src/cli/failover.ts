@@ -2,6 +2,7 @@
 import { clientConfig } from '../config/client-config.js';
 import { systemClock } from '../core/clock.js';
 import type { RouteAuthority } from '../core/route.js';
+import type { ControllerRest } from '../failover/controller.js';
 import { type CrashPoint, noCrash } from '../failover/crash-points.js';
 import { type BuiltController, createController } from '../failover/create.js';
 import { DatabaseRecovery } from '../recovery/database-recovery.js';
@@ -21,6 +22,8 @@ export interface FailoverOptions {
   /** False: only what a person orders. */
   readonly automatic: boolean;
   readonly onReleased?: () => void;
+  /** Economy mode: whether the primary may be contacted. */
+  readonly rest?: ControllerRest;
 }
 
 export function createFailover(runtime: Runtime, options: FailoverOptions): BuiltController {
@@ -63,6 +66,7 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
     clock: systemClock,
     log: logger,
     ...(options.onReleased ? { onReleased: options.onReleased } : {}),
+    ...(options.rest ? { rest: options.rest } : {}),
     crash: crashAt === null ? noCrash : dieAt(crashAt),
   });
 }

@@ -6,6 +6,7 @@ import { type Environment, mergeEnvironment, readEnvFile } from '../config/env-f
 import { loadConfig } from '../config/load.js';
 import { systemClock } from '../core/clock.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
+import { Rest } from '../economy/rest.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
 import { Streamer } from '../streamer/streamer.js';
@@ -40,8 +41,18 @@ export function createRuntime(
 
 const LOAD_CONCURRENCY = 3;
 
+/** Economy mode of this process; null where it is off. */
+export function createRest({ config, logger }: Runtime): Rest | null {
+  const { idleDetachMs, maxDetachMs } = config.economy;
+  if (idleDetachMs === 0) return null;
+  return new Rest({ clock: systemClock, log: logger, idleMs: idleDetachMs, maxMs: maxDetachMs });
+}
+
 /** @param scheduled sweeps and verifies of its own accord: for a process that stays */
-export function createStreamer({ config, logger }: Runtime, { scheduled = false } = {}): Streamer {
+export function createStreamer(
+  { config, logger }: Runtime,
+  { rest = null, scheduled = false }: { readonly scheduled?: boolean; readonly rest?: Rest | null } = {},
+): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
   const { name, slot, publication } = config.stream;
@@ -60,6 +71,7 @@ export function createStreamer({ config, logger }: Runtime, { scheduled = false 
     },
     clock: systemClock,
     log: logger,
+    ...(rest ? { rest } : {}),
     ...(scheduled
       ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
       : {}),

@@ -5,6 +5,7 @@ import type { ClientConfig } from 'pg';
 import { Patience } from '../apply/patience.js';
 import { TargetSession } from '../apply/target-session.js';
 import type { Clock } from '../core/clock.js';
+import { ALWAYS_AWAKE } from '../core/economy.js';
 import type { TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import { LEASE_TTL_MS, type RouteAuthority } from '../core/route.js';
@@ -14,7 +15,7 @@ import { migrate } from '../meta/migrate.js';
 import { type ReachedSequences, raiseSequences, readSequences } from '../promotion/sequences.js';
 import type { Recovery } from '../recovery/recovery.js';
 import { ControlStore } from './control-store.js';
-import { Controller, type ControllerSettings } from './controller.js';
+import { Controller, type ControllerRest, type ControllerSettings } from './controller.js';
 import { type CrashPoint, noCrash } from './crash-points.js';
 import { Database } from './database.js';
 import type { Fence, FenceParts } from './fence.js';
@@ -46,6 +47,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onReleased?: () => void;
+  /** Economy mode; without it the primary is always awake. */
+  readonly rest?: ControllerRest;
   readonly crash?: CrashPoint;
   /** How long a router may believe in a lease; tests shorten it. */
   readonly leaseTtlMs?: number;
@@ -144,6 +147,10 @@ export function createController(options: ControllerOptions): BuiltController {
       await prepared.secondary();
       const leaseMs = leaseMsOf(options.settings.health.intervalMs, timeoutMs);
       return probeSecondary(databases.secondaryProbe, clock, { ...who, leaseMs, seen }, timeoutMs);
+    },
+    rest: options.rest ?? { ...ALWAYS_AWAKE, lead: () => undefined },
+    letGoOfPrimary: async () => {
+      await Promise.all([databases.primaryProbe.close(), primary.close()]);
     },
     releaseLease: () => releaseLease(secondary, who, deadlineMs),
     runStep: (step, situation, signal) => STEPS[step](stepParts, situation, signal),

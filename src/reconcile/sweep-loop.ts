@@ -24,7 +24,7 @@ export async function runSweeps(
   for (;;) {
     await clock.sleep(waitMs, signal);
     try {
-      const done = await sweep(parts, state, session, schedule, signal);
+      const done = await state.during(() => sweep(parts, state, session, schedule, signal));
       waitMs = done ? sweepIntervalMs : Math.min(CATCH_UP_POLL_MS, sweepIntervalMs);
     } catch (error) {
       signal.throwIfAborted();

@@ -36,7 +36,7 @@ export class VerifyLoop {
       this.#woken = new AbortController();
       try {
         const due = this.#next(session);
-        if (due) await this.#verify(session, due.entry, due.order, signal);
+        if (due) await this.#state.during(() => this.#verify(session, due.entry, due.order, signal));
         else await this.#sleep(session, signal);
       } catch (error) {
         signal.throwIfAborted();

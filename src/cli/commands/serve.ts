@@ -1,5 +1,7 @@
 /** `streamer` and `serve`: the long-running process, with its HTTP surface. `serve` is the failover controller as well. */
 import { createRouteAuthority } from '../../authority/authority.js';
+import { systemClock } from '../../core/clock.js';
+import { RouterReports } from '../../economy/router-reports.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
 import { dashboardRoutes } from '../../http/dashboard.js';
@@ -15,17 +17,22 @@ import { assertPreflight } from '../../preflight/report.js';
 import { runPreflight } from '../../preflight/run.js';
 import { secondaryIsActive } from '../../reconcile/active.js';
 import { createFailover } from '../failover.js';
-import { createStreamer, type Runtime } from '../runtime.js';
+import { createRest, createStreamer, type Runtime } from '../runtime.js';
 import { systemSettings } from '../system-settings.js';
 
 /** Runs until `signal` is aborted. Rejects with what the checks at start find. */
 export async function serve(runtime: Runtime, signal: AbortSignal, withController: boolean): Promise<void> {
   const { config, logger } = runtime;
-  const streamer = createStreamer(runtime, { scheduled: true });
+  const rest = createRest(runtime);
+  const streamer = createStreamer(runtime, { scheduled: true, rest });
   const metrics = createMetrics(streamer);
-  const authority = createRouteAuthority();
+  const reports = rest && new RouterReports(systemClock, rest, (failure) => failover?.controller.heardFailure(failure));
+  const authority = createRouteAuthority(reports ? { onReport: (request) => reports.heard(request) } : {});
   const failover = withController
-    ? createFailover(runtime, { authority, automatic: true, onReleased: () => streamer.nudge() })
+    ? createFailover(runtime, {
+        ...{ authority, automatic: true, onReleased: () => streamer.nudge() },
+        ...(rest ? { rest } : {}),
+      })
     : null;
   const system = new SystemSource({
     name: config.stream.name,
@@ -81,6 +88,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
     }
   } finally {
     system[Symbol.dispose]();
+    rest?.close();
     await http.close();
     await failover?.close();
     logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
