@@ -1,6 +1,7 @@
 /** `streamer` and `serve`: the long-running process, with its HTTP surface. `serve` is the failover controller as well. */
 import { createRouteAuthority } from '../../authority/authority.js';
 import { systemClock } from '../../core/clock.js';
+import { ALWAYS_AWAKE } from '../../core/economy.js';
 import { RouterReports } from '../../economy/router-reports.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
@@ -26,8 +27,10 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
   const rest = createRest(runtime);
   const streamer = createStreamer(runtime, { scheduled: true, rest });
   const metrics = createMetrics(streamer);
-  const reports = rest && new RouterReports(systemClock, rest, (failure) => failover?.controller.heardFailure(failure));
-  const authority = createRouteAuthority(reports ? { onReport: (request) => reports.heard(request) } : {});
+  const reports = new RouterReports(systemClock, rest ?? ALWAYS_AWAKE, (failure) =>
+    failover?.controller.heardFailure(failure),
+  );
+  const authority = createRouteAuthority({ onReport: (request) => reports.heard(request) });
   const failover = withController
     ? createFailover(runtime, {
         ...{ authority, automatic: true, onReleased: () => streamer.nudge() },

@@ -1,0 +1,137 @@
+/**
+ * Economy mode through a day: an application that works an hour and a half leaves the primary asleep for the rest of it.
+ * Real servers, real router, controller and stream; time is a fake clock, which moves when everything was answered. The
+ * proxy before the primary counts who connects and asks, and how long a compute with Neon's rule would have been awake.
+ */
+import { expect, it } from 'vitest';
+import { createDatabasePair } from '../harness/cluster.js';
+import { describeDialects } from '../harness/secondary-dialects.js';
+import { query, withClient } from '../harness/sql.js';
+import { type EconomyDay, openEconomyDay } from './support/economy-day.js';
+
+const DDL = `CREATE TABLE entries (id bigserial PRIMARY KEY, session int NOT NULL, note text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now());
+  CREATE INDEX ON entries (session)`;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const IDLE_MS = MINUTE;
+/** Hours of the day at which somebody sits down for half an hour. */
+const SESSIONS = [9, 13, 19];
+const SESSION_MS = 30 * MINUTE;
+const WRITE_EVERY_MS = 10_000;
+/** 540 transactions of 19 rows: 10,000 row changes a day. */
+const ROWS = 19;
+const LONGEST_LAG_MS = 5000;
+const DAYS = 30;
+const CU = 0.25;
+
+async function settled(day: EconomyDay): Promise<void> {
+  for (let step = 0; step < 200 && day.streamer.snapshot().status !== 'streaming'; step++) await day.pass(1000, 1000);
+  expect(day.streamer.snapshot().status, day.describe()).toBe('streaming');
+}
+
+describeDialects('economy mode', (dialect) => {
+  it('a day with an hour and a half of work: awake at most two hours, every write over within 5 s, and a failover', async () => {
+    await using pair = await createDatabasePair('economy', dialect);
+    await query(pair.primary.url, DDL);
+    await using day = await openEconomyDay(pair, { idleMs: IDLE_MS });
+    await settled(day);
+    await day.pass(30 * MINUTE);
+    expect(day.streamer.snapshot().status, day.describe()).toBe('detached');
+
+    const { clock, traffic } = day;
+    const began = clock.monotonic();
+    const awakeBefore = traffic.primary.awakeSeconds;
+    const at = () => clock.monotonic() - began;
+    const lags: number[] = [];
+    const idle = { contacts: 0, open: 0, minutes: 0, statements: 0 };
+    let written = 0;
+
+    /** Nobody uses the primary until then; the first minutes are those of letting go. */
+    const idleUntil = async (ms: number) => {
+      await day.pass(Math.min(3 * MINUTE, ms - at()));
+      expect(day.streamer.snapshot(), day.describe()).toMatchObject({ status: 'detached', lagSeconds: 0 });
+      expect(day.streamer.ready()).toEqual({ ready: true, reason: 'detached' });
+      const contacts = () => traffic.primary.ours.connections + traffic.primary.ours.queries;
+      const before = { contacts: contacts(), statements: traffic.secondary.ours.queries, atMs: at() };
+      traffic.primary.texts = [];
+      idle.open += traffic.primary.oursOpen;
+      await day.pass(ms - at());
+      idle.contacts += contacts() - before.contacts;
+      idle.minutes += (at() - before.atMs) / MINUTE;
+      idle.statements += traffic.secondary.ours.queries - before.statements;
+      expect(traffic.primary.texts).toEqual([]);
+    };
+    const work = (session: number) =>
+      withClient(pair.secondary.url, async (reader) => {
+        for (let next = at(); next < session * HOUR + SESSION_MS; next += WRITE_EVERY_MS) {
+          await day.pool.query(
+            `INSERT INTO entries (session, note) SELECT $1, 'row ' || i FROM generate_series(1, $2::int) AS i`,
+            [session, ROWS],
+          );
+          written += ROWS;
+          const committed = clock.monotonic();
+          await day.quiet();
+          for (;;) {
+            const { rows } = await reader.query('SELECT count(*)::int AS n FROM entries');
+            if (Number((rows[0] as { n: number }).n) >= written) break;
+            if (clock.monotonic() - committed > 2 * LONGEST_LAG_MS) throw new Error(`not over: ${day.describe()}`);
+            await day.pass(250, 250);
+          }
+          lags.push(clock.monotonic() - committed);
+          await day.pass(next + WRITE_EVERY_MS - at(), 2500);
+        }
+      });
+
+    for (const session of SESSIONS) {
+      await idleUntil(session * HOUR);
+      await work(session);
+    }
+    await idleUntil(24 * HOUR);
+
+    const awake = traffic.primary.awakeSeconds - awakeBefore;
+    const monthHours = (awake * DAYS) / 3600;
+    const { rest } = day.streamer.snapshot();
+    console.log(
+      `[${dialect}] economy: ${SESSIONS.length} sessions of 30 min a day, awake ${(awake / 3600).toFixed(2)} h a day: ${monthHours.toFixed(1)} h, ${(monthHours * CU).toFixed(1)} CU-h a month; ` +
+        `${written} row changes, ${lags.length} transactions over after at most ${Math.max(...lags)} ms (simulated); ` +
+        `${idle.contacts} contacts in ${(idle.minutes / 60).toFixed(1)} idle hours, ${(idle.statements / idle.minutes).toFixed(2)} statements a minute on the secondary; ${rest?.rests} rests`,
+    );
+    expect(idle).toMatchObject({ contacts: 0, open: 0 });
+    expect(idle.minutes).toBeGreaterThan(21 * 60);
+    expect(idle.statements / idle.minutes).toBeLessThanOrEqual(4);
+    expect(lags).toHaveLength((SESSIONS.length * SESSION_MS) / WRITE_EVERY_MS);
+    expect(Math.max(...lags)).toBeLessThanOrEqual(LONGEST_LAG_MS);
+    expect(monthHours).toBeLessThanOrEqual(60);
+    expect(await query(pair.secondary.url, 'SELECT count(*)::int AS n FROM entries')).toEqual([{ n: written }]);
+
+    // The primary is gone while everything rests, and nobody knows; the application's own queries find it out.
+    await day.proxies.primary.refuse();
+    day.proxies.primary.cut('rst');
+    await day.pass(10 * MINUTE);
+    expect(day.controller.snapshot()).toMatchObject({ state: 'PRIMARY_ACTIVE', active: 'primary' });
+    const lost = await day.pool.query('SELECT 1').then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(lost).not.toBeNull();
+    for (let step = 0; step < 60 && day.controller.snapshot().state !== 'SECONDARY_ACTIVE'; step++)
+      await day.pass(5000, 5000);
+    expect(day.controller.snapshot(), day.describe()).toMatchObject({ state: 'SECONDARY_ACTIVE', active: 'secondary' });
+  }, 300_000);
+});
+
+/** What it is compared with, by the same proxy and the same rule. */
+describeDialects('without economy mode', (dialect) => {
+  it('the primary never sleeps', async () => {
+    await using pair = await createDatabasePair('attached', dialect);
+    await query(pair.primary.url, DDL);
+    await using day = await openEconomyDay(pair, { idleMs: 0 });
+    await settled(day);
+    const before = { awake: day.traffic.primary.awakeSeconds, ms: day.clock.monotonic() };
+    await day.pass(2 * HOUR);
+    const share = (day.traffic.primary.awakeSeconds - before.awake) / ((day.clock.monotonic() - before.ms) / 1000);
+    const hours = share * 24 * DAYS;
+    console.log(`[${dialect}] always attached: ${hours.toFixed(0)} h, ${(hours * CU).toFixed(0)} CU-h a month`);
+    expect(share).toBeGreaterThan(0.999);
+  }, 120_000);
+});
