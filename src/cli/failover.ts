@@ -24,6 +24,8 @@ export interface FailoverOptions {
   readonly onReleased?: () => void;
   /** Economy mode: whether the primary may be contacted. */
   readonly rest?: ControllerRest;
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
 }
 
 export function createFailover(runtime: Runtime, options: FailoverOptions): BuiltController {
@@ -67,6 +69,7 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
     log: logger,
     ...(options.onReleased ? { onReleased: options.onReleased } : {}),
     ...(options.rest ? { rest: options.rest } : {}),
+    ...(options.onStatement ? { onStatement: options.onStatement } : {}),
     crash: crashAt === null ? noCrash : dieAt(crashAt),
   });
 }

@@ -6,10 +6,17 @@ import { type Environment, mergeEnvironment, readEnvFile } from '../config/env-f
 import { loadConfig } from '../config/load.js';
 import { systemClock } from '../core/clock.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
-import { Rest } from '../economy/rest.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
-import { Streamer } from '../streamer/streamer.js';
+import { Streamer, type StreamerOptions } from '../streamer/streamer.js';
+
+/** What economy mode and budgets tell a streamer. */
+interface StreamEconomy {
+  readonly rest: StreamerOptions['rest'] | null;
+  readonly onStatement: (text: string) => void;
+  readonly breathMs: () => number;
+  readonly pace: () => number;
+}
 
 export interface GlobalOptions {
   readonly envFile?: string;
@@ -41,17 +48,10 @@ export function createRuntime(
 
 const LOAD_CONCURRENCY = 3;
 
-/** Economy mode of this process; null where it is off. */
-export function createRest({ config, logger }: Runtime): Rest | null {
-  const { idleDetachMs, maxDetachMs } = config.economy;
-  if (idleDetachMs === 0) return null;
-  return new Rest({ clock: systemClock, log: logger, idleMs: idleDetachMs, maxMs: maxDetachMs });
-}
-
 /** @param scheduled sweeps and verifies of its own accord: for a process that stays */
 export function createStreamer(
   { config, logger }: Runtime,
-  { rest = null, scheduled = false }: { readonly scheduled?: boolean; readonly rest?: Rest | null } = {},
+  { economy = null, scheduled = false }: { readonly scheduled?: boolean; readonly economy?: StreamEconomy | null } = {},
 ): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
@@ -71,9 +71,16 @@ export function createStreamer(
     },
     clock: systemClock,
     log: logger,
-    ...(rest ? { rest } : {}),
+    ...(economy?.rest ? { rest: economy.rest } : {}),
+    ...(economy ? { onStatement: economy.onStatement, breathMs: economy.breathMs } : {}),
     ...(scheduled
-      ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
+      ? {
+          reconcile: {
+            sweepIntervalMs: config.sync.intervalMs,
+            verifyIntervalMs: config.verify.intervalMs,
+            ...(economy ? { pace: economy.pace } : {}),
+          },
+        }
       : {}),
     schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
   });

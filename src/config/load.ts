@@ -125,6 +125,11 @@ function toConfig(values: Values, env: Environment): Config {
 
 /** All three or none; a warning names what is missing. */
 function neonOf(values: Values): Config['neon'] {
-  const { NEON_API_KEY: apiKey, NEON_API_URL: apiUrl, NEON_ENDPOINT_ID: endpointId, NEON_PROJECT_ID: projectId } = values;
+  const {
+    NEON_API_KEY: apiKey,
+    NEON_API_URL: apiUrl,
+    NEON_ENDPOINT_ID: endpointId,
+    NEON_PROJECT_ID: projectId,
+  } = values;
   return apiKey && endpointId && projectId ? { apiUrl, projectId, endpointId } : null;
 }

@@ -143,7 +143,9 @@ export const environmentSchema = z.object({
   NEON_API_KEY: secret(1).optional().meta({ example: 'napi_...' }),
   NEON_PROJECT_ID: neonId.optional().meta({ example: 'shiny-wind-028834' }),
   NEON_ENDPOINT_ID: neonId.optional().meta({ example: 'ep-cool-name-123456' }),
-  NEON_API_URL: httpUrl.default('https://console.neon.tech/api/v2').meta({ example: 'https://console.neon.tech/api/v2' }),
+  NEON_API_URL: httpUrl
+    .default('https://console.neon.tech/api/v2')
+    .meta({ example: 'https://console.neon.tech/api/v2' }),
 });
 
 export type Variable = keyof typeof environmentSchema.shape;

@@ -55,3 +55,55 @@ export interface RestView {
   readonly rests: number;
   readonly restedSeconds: number;
 }
+
+/** The primary's endpoint by Neon's API; the state is null while it was not asked, or has not answered. */
+export interface NeonView {
+  readonly state: 'init' | 'active' | 'idle' | 'disabled' | null;
+  /** ISO 8601 */
+  readonly checkedAt: string | null;
+  /** Why it could not be asked. */
+  readonly problem: string | null;
+}
+
+/** Classes of work on the secondary with an estimate of their own. */
+export const UNIT_CLASSES = [
+  'metadata-read',
+  'metadata-write',
+  'statement',
+  'change',
+  'load',
+  'sweep',
+  'verify',
+] as const;
+export type UnitClass = (typeof UNIT_CLASSES)[number];
+
+/** One resource of a provider over a calendar month (UTC). */
+export interface BudgetLine {
+  readonly used: number;
+  /** At the end of the month, if it goes on like this; null while too little is known. */
+  readonly projected: number | null;
+  readonly budget: number;
+  readonly exceeded: boolean;
+}
+
+export interface BudgetView {
+  /** 2026-11 */
+  readonly month: string;
+  /** ISO 8601; what is older was not counted. */
+  readonly since: string;
+  /** Of the secondary, by estimate. */
+  readonly requestUnits: BudgetLine & { readonly byClass: Readonly<Partial<Record<UnitClass, number>>> };
+  /** Compute-hours of the primary at its smallest size; null where this process does not see it. */
+  readonly computeHours: (BudgetLine & { readonly awakeHours: number }) | null;
+  /** Sweep and verify come more seldom, because a projection exceeds its budget. */
+  readonly slowed: boolean;
+}
+
+/** `GET /api/system/economy`, and a part of the status. */
+export interface EconomyView {
+  /** Null: economy mode is off. */
+  readonly rest: (RestView & { readonly lastWakeSeconds: number | null }) | null;
+  /** Null: Neon's API is not asked. */
+  readonly neon: NeonView | null;
+  readonly budget: BudgetView | null;
+}

@@ -122,13 +122,17 @@ export class Rest implements PrimaryRest {
   }
 
   #look(): void {
-    if (this.#mode === 'resting') return this.stir('visit');
-    if (this.#mode === 'elsewhere') return;
+    if (this.#mode === 'resting') this.stir('visit');
+    else if (this.#mode === 'awake') this.#tryToRest();
+  }
+
+  #tryToRest(): void {
     const { clock, idleMs, log } = this.#options;
     const left = this.#lastMs + idleMs - clock.monotonic();
-    if (left > 0) return this.#arm(left);
-    const objection = this.#objections.map((each) => each()).find((why) => why !== null);
-    if (objection === undefined) return this.#enter('resting');
+    const objection = left > 0 ? undefined : this.#objections.map((each) => each()).find((why) => why !== null);
+    if (left > 0) this.#arm(left);
+    else if (objection === undefined) this.#enter('resting');
+    if (objection === undefined) return;
     log.debug({ objection }, `The primary is not left alone yet: ${objection}`);
     this.#arm(Math.min(RECHECK_MS, idleMs));
   }

@@ -254,7 +254,8 @@ export class Controller implements ControllerSurface {
   #objection(): string | null {
     const { durable, primaryFailures, state } = this.#machine;
     if (!this.#leads) return 'no controller leads yet';
-    if (state !== 'PRIMARY_ACTIVE' || durable !== 'PRIMARY_ACTIVE' || this.#row?.phase !== 'open') return `the state is ${state}`;
+    if (state !== 'PRIMARY_ACTIVE' || durable !== 'PRIMARY_ACTIVE' || this.#row?.phase !== 'open')
+      return `the state is ${state}`;
     if (this.#steps.busy || !this.#settled) return 'the controller has work to do there';
     return primaryFailures > 0 || !this.#primary.connected ? 'the last health check failed' : null;
   }

@@ -49,6 +49,8 @@ export interface ControllerOptions {
   readonly onReleased?: () => void;
   /** Economy mode; without it the primary is always awake. */
   readonly rest?: ControllerRest;
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
   readonly crash?: CrashPoint;
   /** How long a router may believe in a lease; tests shorten it. */
   readonly leaseTtlMs?: number;
@@ -71,7 +73,10 @@ export function createController(options: ControllerOptions): BuiltController {
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   const deadlineMs = Math.max(SHORTEST_DEADLINE_MS, timeoutMs);
   const open = (side: 'primary' | 'secondary', purpose: string) =>
-    new Database({ side, purpose, clock, config: options[side] });
+    new Database({
+      ...{ side, purpose, clock, config: options[side] },
+      ...(side === 'secondary' && options.onStatement ? { onStatement: options.onStatement } : {}),
+    });
   const databases = {
     primaryProbe: open('primary', 'probe'),
     secondaryProbe: open('secondary', 'probe'),

@@ -25,11 +25,7 @@ export function step(state: MachineState, event: Event, thresholds: Thresholds):
   return handler(counted, event, thresholds);
 }
 
-function count(
-  state: MachineState,
-  probe: Extract<Event, { kind: 'probed' }>,
-  { failover }: Thresholds,
-): MachineState {
+function count(state: MachineState, probe: Extract<Event, { kind: 'probed' }>, { failover }: Thresholds): MachineState {
   const failures = state.primaryFailures + 1;
   return {
     ...state,

@@ -60,7 +60,8 @@ export class VerifyLoop {
 
   /** Until the schedule wants the table verified; never verified means now. */
   #dueInMs(entry: TableEntry): number {
-    const interval = this.#parts.schedule?.verifyIntervalMs ?? 0;
+    const { pace, verifyIntervalMs = 0 } = this.#parts.schedule ?? {};
+    const interval = verifyIntervalMs * (pace?.() ?? 1);
     if (interval === 0) return Number.POSITIVE_INFINITY;
     const last = this.#state.lastVerify(entry);
     return last ? Date.parse(last.at) + interval - this.#parts.clock.now() : 0;

@@ -58,7 +58,8 @@ export class StreamAtRest {
     if (status() === 'standby' || status() === 'fenced') return null;
     const running = session();
     if (running === null) return 'the stream does not run';
-    if (registry.all().some(({ state }) => state === 'pending' || state === 'loading')) return 'tables are being loaded';
+    if (registry.all().some(({ state }) => state === 'pending' || state === 'loading'))
+      return 'tables are being loaded';
     if (reconcile.busy || reconcile.hasOrders) return 'a sweep or a verify is under way';
     return running.unfinished;
   }
@@ -76,8 +77,7 @@ export class StreamAtRest {
 
   /** The slot is open again. */
   attached(): void {
-    if (this.#woken !== null)
-      this.#lastWakeSeconds = Math.round(this.#parts.clock.monotonic() - this.#woken.ms) / 1000;
+    if (this.#woken !== null) this.#lastWakeSeconds = Math.round(this.#parts.clock.monotonic() - this.#woken.ms) / 1000;
     this.#woken = null;
   }
 

@@ -63,6 +63,8 @@ export interface SessionDependencies {
   readonly onChanges: () => void;
   /** Wall clock: until then nobody used the primary since the secondary was level with it; null: not known. */
   readonly levelAtMs: number | null;
+  /** How long to wait between two target transactions. */
+  readonly breathMs: () => number;
 }
 
 /** Rows waiting in memory: enough to keep the target busy, small beside the memory budget (G4). */
@@ -228,6 +230,7 @@ export class StreamSession {
       onWatermark: (entry) => this.#board.arrived(entry),
       onCommit: (xid) => this.#board.commits.add(xid),
       confirm: (lsn) => this.#wire?.confirm(lsn),
+      breathMs: deps.breathMs,
     });
     const wire = this.#wire;
     if (!wire) throw new RangeError('The session was not opened.');
@@ -274,7 +277,8 @@ export class StreamSession {
     const { ledger } = this;
     if (!this.connected) return 'the slot is not open';
     if (this.loading) return 'rows are being loaded or repaired';
-    if (this.#queue.length > 0 || ledger.busy || ledger.oldestUnappliedAtMs !== null) return 'changes are being applied';
+    if (this.#queue.length > 0 || ledger.busy || ledger.oldestUnappliedAtMs !== null)
+      return 'changes are being applied';
     if (this.#assembler.inTransaction) return 'a transaction is arriving';
     if (ledger.lagBytes() > 0) return 'the stream is not level with the primary';
     return null;

@@ -53,6 +53,10 @@ export interface StreamerOptions {
   readonly reconcile?: ReconcileSchedule;
   /** Whether the primary may be contacted: economy mode; always, by default. */
   readonly rest?: PrimaryRest & { view?: () => RestView };
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
+  /** Between two target transactions; 0 by default. More gathers more changes into one, and makes the secondary late. */
+  readonly breathMs?: () => number;
   readonly schema: (parts: {
     source: SourcePool;
     link: TargetLink;
@@ -113,7 +117,12 @@ export class Streamer implements StatusSource {
     );
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
-      connect: () => TargetSession.connect({ ...secondary, application_name: 'db-redundancy meta' }, metaPatience),
+      connect: () =>
+        TargetSession.connect(
+          { ...secondary, application_name: 'db-redundancy meta' },
+          metaPatience,
+          options.onStatement,
+        ),
       clock,
       backoff: new Backoff({ initialMs: 50, maxMs: 5000 }),
       signal: this.#abort.signal,
@@ -188,7 +197,9 @@ export class Streamer implements StatusSource {
           const waitMs = fixed ?? this.#backoff.next();
           this.counters.reconnects += 1;
           log.warn({ err: error, waitMs }, 'Stream interrupted, resuming from the checkpoint');
-          await clock.sleep(waitMs, this.#abort.signal).catch(() => undefined);
+          this.#wake = new AbortController();
+          const signal = AbortSignal.any([this.#abort.signal, this.#wake.signal]);
+          await clock.sleep(waitMs, signal).catch(() => undefined);
         }
       }
     } finally {
@@ -283,8 +294,15 @@ export class Streamer implements StatusSource {
     await this.source.letGo();
     while (!this.#rest.awake) {
       if (this.#rest.mode === 'elsewhere')
-        this.#become('standby', 'Another controller leads, and the stream runs in its process; this one takes over with it.');
-      else this.#become('detached', 'The application is idle: the slot is free, and nothing of the stream reaches the primary.');
+        this.#become(
+          'standby',
+          'Another controller leads, and the stream runs in its process; this one takes over with it.',
+        );
+      else
+        this.#become(
+          'detached',
+          'The application is idle: the slot is free, and nothing of the stream reaches the primary.',
+        );
       this.#wake = new AbortController();
       const woken = AbortSignal.any([signal, this.#wake.signal]);
       await clock.sleep(RESTING_POLL_MS, woken).catch(() => undefined);
@@ -342,6 +360,7 @@ export class Streamer implements StatusSource {
           TargetSession.connect(
             { ...this.#options.secondary, application_name: 'db-redundancy apply' },
             this.#applyPatience,
+            this.#options.onStatement,
           ),
         registry: this.registry,
         counters: this.counters,
@@ -358,6 +377,7 @@ export class Streamer implements StatusSource {
         },
         onChanges: () => this.#rest.stir('changes'),
         levelAtMs: this.#rest.levelAtMs,
+        breathMs: this.#options.breathMs ?? (() => 0),
       },
       start,
     );

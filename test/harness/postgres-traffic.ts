@@ -132,7 +132,8 @@ export class PostgresTraffic {
     if (type !== 'Q' && type !== 'E') return;
     const counts = connection.ours ? this.ours : this.others;
     counts.queries += 1;
-    if (connection.ours) this.texts.push(`${connection.name}: ${type === 'Q' ? body.toString().slice(0, 80) : 'extended'}`);
+    if (connection.ours)
+      this.texts.push(`${connection.name}: ${type === 'Q' ? body.toString().slice(0, 80) : 'extended'}`);
     this.#contact();
   }
 }

@@ -10,8 +10,8 @@ import { createRouteAuthority } from '../../../src/authority/authority.js';
 import { dropCatchUpSlot } from '../../../src/catchup/postgres-source.js';
 import { ALWAYS_AWAKE } from '../../../src/core/economy.js';
 import { Secret } from '../../../src/core/secret.js';
-import { RouterReports } from '../../../src/economy/router-reports.js';
 import { Rest } from '../../../src/economy/rest.js';
+import { RouterReports } from '../../../src/economy/router-reports.js';
 import { createController } from '../../../src/failover/create.js';
 import { routeRoutes } from '../../../src/http/route.js';
 import { DatabaseRecovery } from '../../../src/recovery/database-recovery.js';
@@ -144,7 +144,8 @@ export async function openEconomyDay(
       await http[Symbol.asyncDispose]();
       await Promise.all([primary.close(), secondary.close()]);
       await rm(stateDir, { recursive: true, force: true });
-      if (pair.dialect === 'postgres') await dropCatchUpSlot(connectionOf(pair.secondary.url), catchUp).catch(() => undefined);
+      if (pair.dialect === 'postgres')
+        await dropCatchUpSlot(connectionOf(pair.secondary.url), catchUp).catch(() => undefined);
     },
   };
 }
