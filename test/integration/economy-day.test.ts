@@ -44,6 +44,7 @@ describeDialects('economy mode', (dialect) => {
 
     const { clock, traffic } = day;
     const began = clock.monotonic();
+    const unitsBefore = day.usage.view().requestUnits.used;
     const awakeBefore = traffic.primary.awakeSeconds;
     const at = () => clock.monotonic() - began;
     const lags: number[] = [];
@@ -95,11 +96,26 @@ describeDialects('economy mode', (dialect) => {
     const awake = ((traffic.primary.awakeSeconds - awakeBefore) * 24) / DAY_HOURS;
     const monthHours = (awake * DAYS) / 3600;
     const { rest } = day.streamer.snapshot();
+    const { computeHours, requestUnits } = day.usage.view();
+    const units = ((requestUnits.used - unitsBefore) * 24 * DAYS) / DAY_HOURS;
     console.log(
       `[${dialect}] economy: ${SESSIONS.length} sessions of 30 min in ${DAY_HOURS} h, awake ${(awake / 3600).toFixed(2)} h a day: ${monthHours.toFixed(1)} h, ${(monthHours * CU).toFixed(1)} CU-h a month; ` +
         `${written} row changes, ${lags.length} transactions over after at most ${Math.max(...lags)} ms (simulated); ` +
         `${idle.contacts} contacts in ${(idle.minutes / 60).toFixed(1)} idle hours, ${(idle.statements / idle.minutes).toFixed(2)} statements a minute on the secondary; ${rest?.rests} rests`,
     );
+    console.log(
+      `[${dialect}] request units a month: ${Math.round(units)}, projected ${Math.round(requestUnits.projected ?? 0)}, so far ${JSON.stringify(requestUnits.byClass)}; ` +
+        `compute-hours projected ${computeHours?.projected?.toFixed(1)}`,
+    );
+    expect(units).toBeLessThan(10_000_000);
+    expect(requestUnits.projected).toBeLessThan(10_000_000);
+    // Ten thousand rows alone are 5.6 million.
+    expect(units).toBeGreaterThan(5_000_000);
+    // By its own account, beside the proxy's.
+    expect(Math.abs((computeHours?.awakeHours ?? 0) - traffic.primary.awakeSeconds / 3600)).toBeLessThan(0.2);
+    const { requestUnits: stored } = await day.storedUsage();
+    expect(stored.used).toBeGreaterThan(0.9 * requestUnits.used);
+    expect(stored.used).toBeLessThanOrEqual(requestUnits.used);
     expect(idle).toMatchObject({ contacts: 0, open: 0 });
     expect(idle.minutes).toBeGreaterThan((DAY_HOURS - 1) * 60 - SESSIONS.length * 35);
     expect(idle.statements / idle.minutes).toBeLessThanOrEqual(4);

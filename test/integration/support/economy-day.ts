@@ -8,10 +8,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRouteAuthority } from '../../../src/authority/authority.js';
 import { dropCatchUpSlot } from '../../../src/catchup/postgres-source.js';
+import type { Clock } from '../../../src/core/clock.js';
 import { ALWAYS_AWAKE } from '../../../src/core/economy.js';
 import { Secret } from '../../../src/core/secret.js';
 import { Rest } from '../../../src/economy/rest.js';
 import { RouterReports } from '../../../src/economy/router-reports.js';
+import { Usage } from '../../../src/economy/usage.js';
+import { LinkUsageStore } from '../../../src/economy/usage-store.js';
 import { createController } from '../../../src/failover/create.js';
 import { routeRoutes } from '../../../src/http/route.js';
 import { DatabaseRecovery } from '../../../src/recovery/database-recovery.js';
@@ -56,6 +59,7 @@ export async function openEconomyDay(
   const traffic = { primary: new PostgresTraffic(primary, clock), secondary: new PostgresTraffic(secondary, clock) };
   const stateDir = await mkdtemp(join(tmpdir(), 'db-redundancy-economy-'));
   const names = streamNames(pair);
+  const onStatement = (text: string) => usage.statement(text);
   const rest = idleMs === 0 ? null : new Rest({ clock, log, idleMs, maxMs });
   const streamer = new Streamer({
     ...sides,
@@ -63,6 +67,7 @@ export async function openEconomyDay(
     settings: { ...names, maxRows: 5000, onError: 'pause-table', largeTransactions: 'atomic', loadConcurrency: 2 },
     ...{ clock, log, reconcile: { sweepIntervalMs: 300_000, verifyIntervalMs } },
     ...(rest ? { rest } : {}),
+    onStatement,
     schema: (given) => new SchemaBridge({ ...given, stream: names.stream, clock, log }),
   });
   let reported = 0;
@@ -89,9 +94,20 @@ export async function openEconomyDay(
         ...{ catchUpSlot: catchUp, catchUpPublication: 'db_redundancy_catchup', clock, log },
       }),
     onReleased: () => streamer.nudge(),
+    onStatement,
     ...(rest ? { rest } : {}),
   });
   const { controller } = built;
+  const newUsage = () =>
+    new Usage({
+      clock: firstOfTheMonth(clock),
+      log,
+      store: new LinkUsageStore(streamer.link, names.stream),
+      budgets: { requestUnits: 50_000_000, computeHours: 100 },
+      awake: () => (rest?.awake ?? true) && controller.snapshot().primary.connected,
+      snapshot: () => streamer.snapshot(),
+    });
+  const usage: Usage = newUsage();
   const http = await openHttp({ controlToken: new Secret(TOKEN), routes: [routeRoutes(authority)] });
   const router = new Router(
     {
@@ -104,7 +120,11 @@ export async function openEconomyDay(
   );
   const pool = new RouterPool({ primary: {}, router });
   const abort = new AbortController();
-  const running = Promise.allSettled([streamer.run(abort.signal), controller.run(abort.signal)]);
+  const running = Promise.allSettled([
+    streamer.run(abort.signal),
+    controller.run(abort.signal),
+    usage.run(abort.signal),
+  ]);
 
   /** Until everything that was asked on either side has been answered, and nothing moves for a moment. */
   const quiet = async (): Promise<void> => {
@@ -117,7 +137,13 @@ export async function openEconomyDay(
     }
   };
   return {
-    ...{ clock, log, rest, streamer, controller, pool, router, traffic, proxies: { primary, secondary }, quiet },
+    ...{ clock, log, rest, streamer, controller, pool, router, usage, traffic, proxies: { primary, secondary }, quiet },
+    /** What a process that starts now would know of the month. */
+    async storedUsage() {
+      const stored = newUsage();
+      await stored.load();
+      return stored.view();
+    },
     /** Lets time go by, in steps after each of which everything comes to its end. */
     async pass(ms: number, stepMs = LONGEST_STEP_MS): Promise<void> {
       for (let left = ms; left > 0; left -= stepMs) {
@@ -147,5 +173,18 @@ export async function openEconomyDay(
       if (pair.dialect === 'postgres')
         await dropCatchUpSlot(connectionOf(pair.secondary.url), catchUp).catch(() => undefined);
     },
+  };
+}
+
+/** The same time, on a calendar on which the month has just begun: projections look to its end. */
+function firstOfTheMonth(clock: FakeClock): Clock {
+  const from = clock.now();
+  const at = new Date(from);
+  const first = Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), 1);
+  return {
+    now: () => first + clock.now() - from,
+    monotonic: () => clock.monotonic(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    setTimer: (ms, callback) => clock.setTimer(ms, callback),
   };
 }
