@@ -48,6 +48,8 @@ export interface ControllerSettings {
   readonly readyLagMs: number;
   readonly cooldownMs: number;
   readonly graceMs: number;
+  /** How often a primary is asked that has answered that its compute time is used up; 15 minutes by default. */
+  readonly quotaProbeMs?: number;
 }
 
 export interface ControllerParts {
@@ -79,7 +81,7 @@ export interface ControllerRest extends PrimaryRest {
 
 const PROGRESS_INTERVAL_MS = 500;
 /** A primary whose compute time is used up is asked so seldom: it will say the same for days. */
-export const QUOTA_PROBE_MS = 900_000;
+const QUOTA_PROBE_MS = 900_000;
 
 export class Controller implements ControllerSurface {
   readonly #parts: ControllerParts;
@@ -237,15 +239,16 @@ export class Controller implements ControllerSurface {
   heardFailure({ quota, router }: { readonly router: string; readonly quota: boolean }): void {
     const { clock, log, rest } = this.#parts;
     if (!this.#leads || this.#machine.active !== 'primary') return;
-    if (quota && this.#quotaMs === null) log.warn({ router }, QUOTA_TEXT);
-    if (quota) this.#quotaMs = clock.monotonic();
-    // While the primary is asked directly, its own answers count.
-    if (rest.awake && !quota) return;
-    const error = new Error(quota ? QUOTA_TEXT : `queries of router ${router} to the primary fail`);
+    // While the primary is asked directly, its own answers count; what decides at once is asked for at once.
+    if (rest.awake) {
+      if (quota && this.#quotaMs === null) this.#rounds.again();
+      return;
+    }
+    const error = new Error(`queries of router ${router} to the primary fail${quota ? `: ${QUOTA_TEXT}` : ''}`);
     this.#primary.failed(clock.now(), error);
     log.warn({ side: 'primary', router, error: error.message }, 'Health check failed for primary');
     const secondary = this.#secondary.connected;
-    void this.#post({ kind: 'probed', primary: false, secondary, atMs: clock.now(), quota });
+    void this.#post({ kind: 'probed', primary: false, secondary, atMs: clock.now() });
   }
 
   // Economy mode
@@ -291,7 +294,8 @@ export class Controller implements ControllerSurface {
     );
     const { rest } = this.#parts;
     const resting = rest.mode === 'resting';
-    const quota = this.#quotaMs !== null && clock.monotonic() - this.#quotaMs < QUOTA_PROBE_MS;
+    const quota =
+      this.#quotaMs !== null && clock.monotonic() - this.#quotaMs < (settings.quotaProbeMs ?? QUOTA_PROBE_MS);
     // Nobody but the leader asks the primary, and nobody where it is left alone.
     const asked = (this.#leads || this.#row === null) && rest.mode !== 'resting' && !quota;
     const primary = asked
@@ -301,7 +305,13 @@ export class Controller implements ControllerSurface {
             return this.#primary.succeeded(clock.now(), answer.latencyMs, answer);
           },
           (error: unknown) => {
-            this.#quotaMs = isQuotaExceeded(error) ? clock.monotonic() : null;
+            const quotaNow = isQuotaExceeded(error);
+            if (quotaNow && this.#quotaMs === null)
+              log.error(
+                { side: 'primary' },
+                `The primary cannot be used: ${QUOTA_TEXT}. It is asked seldom from now on`,
+              );
+            this.#quotaMs = quotaNow ? clock.monotonic() : null;
             return this.#primary.failed(clock.now(), error);
           },
         )
@@ -700,7 +710,7 @@ export class Controller implements ControllerSurface {
   }
 }
 
-const QUOTA_TEXT = 'the primary answers that its compute time is used up for this period';
+const QUOTA_TEXT = 'its compute time is used up for this period';
 
 function notLeading(): RedundancyError {
   return new RedundancyError('This process does not lead as controller.', {
