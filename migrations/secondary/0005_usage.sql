@@ -7,3 +7,6 @@ CREATE TABLE IF NOT EXISTS db_redundancy.usage (
   since timestamptz NOT NULL,
   PRIMARY KEY (stream, month, what)
 );
+
+-- Moved by a controller that only watches, when a router tells it of use of the primary: the leader reads it with its lease.
+ALTER TABLE db_redundancy.controller ADD COLUMN IF NOT EXISTS stirred int8 NOT NULL DEFAULT 0;

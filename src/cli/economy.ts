@@ -35,7 +35,9 @@ export class Economy {
     const { config, logger } = runtime;
     const { idleDetachMs, maxDetachMs } = config.economy;
     const common = { clock: systemClock, log: logger };
-    this.rest = idleDetachMs === 0 ? null : new Rest({ ...common, idleMs: idleDetachMs, maxMs: maxDetachMs });
+    const onUseElsewhere = () => this.#parts?.controller?.heardOfUse();
+    this.rest =
+      idleDetachMs === 0 ? null : new Rest({ ...common, idleMs: idleDetachMs, maxMs: maxDetachMs, onUseElsewhere });
     this.#reports = new RouterReports(systemClock, this.rest ?? ALWAYS_AWAKE, (failure) =>
       this.#parts?.controller?.heardFailure(failure),
     );

@@ -13,8 +13,14 @@ export interface RestOptions {
   readonly idleMs: number;
   /** The longest rest: then the primary is visited. */
   readonly maxMs: number;
+  /** A router tells of use here, where another controller leads. */
+  readonly onUseElsewhere?: () => void;
 }
 
+/** Two reports of one use differ by what they took on the way. */
+const SAME_MS = 1000;
+/** What routers tell. */
+const HEARD: ReadonlySet<Stir> = new Set(['application', 'failure']);
 /** An objection is asked about again after so long. */
 const RECHECK_MS = 1000;
 
@@ -55,6 +61,8 @@ export class Rest implements PrimaryRest {
 
   stir(why: Stir, atMs = this.#options.clock.monotonic()): void {
     if (this.#mode === 'resting' && atMs <= this.#sinceMs) return;
+    // The same use comes with every report: only one that is newer is news.
+    if (this.#mode === 'elsewhere' && atMs > this.#lastMs + SAME_MS && HEARD.has(why)) this.#options.onUseElsewhere?.();
     this.#lastMs = Math.max(this.#lastMs, atMs);
     if (this.#mode === 'resting') this.#wake(why);
   }

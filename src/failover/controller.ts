@@ -67,6 +67,8 @@ export interface ControllerParts {
   readonly releaseLease: () => Promise<void>;
   /** Whether the primary may be contacted (economy mode). */
   readonly rest: ControllerRest;
+  /** That the primary is used, said to another controller, which leads. */
+  readonly tellLeader: () => Promise<void>;
   /** Closes every connection to the primary; the next use opens new ones. */
   readonly letGoOfPrimary: () => Promise<void>;
   readonly runStep: (step: Step, situation: Situation, signal: AbortSignal) => Promise<void>;
@@ -81,6 +83,7 @@ export interface ControllerRest extends PrimaryRest {
 
 const PROGRESS_INTERVAL_MS = 500;
 /** A primary whose compute time is used up is asked so seldom: it will say the same for days. */
+const TELL_INTERVAL_MS = 20_000;
 const QUOTA_PROBE_MS = 900_000;
 
 export class Controller implements ControllerSurface {
@@ -106,6 +109,9 @@ export class Controller implements ControllerSurface {
   /** Monotonic; the last time that the primary answered that its compute time is used up. */
   #quotaMs: number | null = null;
   #restBeganMs = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  /** How often others have told of use; null before the first look. */
+  #stirred: number | null = null;
   /** Rounds that have asked the primary. */
   #asks = 0;
   #events: Promise<void> = Promise.resolve();
@@ -251,6 +257,16 @@ export class Controller implements ControllerSurface {
     void this.#post({ kind: 'probed', primary: false, secondary, atMs: clock.now() });
   }
 
+  /** A router has told this controller, which only watches, that the primary is used: the leader must know. */
+  heardOfUse(): void {
+    const { clock, log, tellLeader } = this.#parts;
+    if (this.#leads || clock.monotonic() - this.#toldMs < TELL_INTERVAL_MS) return;
+    this.#toldMs = clock.monotonic();
+    tellLeader().catch((error: unknown) =>
+      log.debug({ err: error }, 'The leading controller could not be told of use'),
+    );
+  }
+
   // Economy mode
 
   /** Why the primary must not be left alone now. */
@@ -333,6 +349,8 @@ export class Controller implements ControllerSurface {
       // What a former leader knew is older than the first thing that is seen here.
       if (this.#samples.length <= 1 && beat.primarySeen) this.#samples = [beat.primarySeen, ...this.#samples];
       await this.#takeUp(beat.row?.epoch ?? 0);
+      if (this.#stirred !== null && beat.stirred > this.#stirred) rest.stir('application');
+      this.#stirred = beat.stirred;
     }
     if (!this.#leads) return 'suspect';
     // It has just begun to lead, and has not looked at the primary yet.

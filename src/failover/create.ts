@@ -23,7 +23,7 @@ import { CockroachFence } from './fence-cockroach.js';
 import { PostgresFence } from './fence-postgres.js';
 import { leaseMsOf } from './health.js';
 import { readConflicts, readDeadLetters, readHistory } from './lists.js';
-import { probePrimary, probeSecondary, releaseLease } from './probes.js';
+import { probePrimary, probeSecondary, releaseLease, tellLeader } from './probes.js';
 import { PromotionTask } from './promotion-task.js';
 import { RenewedRecovery } from './renewed-recovery.js';
 import { StateFile } from './state-file.js';
@@ -154,6 +154,7 @@ export function createController(options: ControllerOptions): BuiltController {
       return probeSecondary(databases.secondaryProbe, clock, { ...who, leaseMs, seen }, timeoutMs);
     },
     rest: options.rest ?? { ...ALWAYS_AWAKE, lead: () => undefined },
+    tellLeader: () => tellLeader(secondary, stream, deadlineMs),
     letGoOfPrimary: async () => {
       await Promise.all([databases.primaryProbe.close(), primary.close()]);
     },

@@ -31,7 +31,7 @@ export interface SystemParts {
 export const LOOK_MS = 1000;
 /** What costs a query is asked for at these distances: while somebody watches, and else. */
 const WATCHED_MS = 5000;
-const UNWATCHED_MS = 60_000;
+const UNWATCHED_MS = 120_000;
 
 export class SystemSource implements Disposable {
   readonly #parts: SystemParts;

@@ -60,15 +60,22 @@ describe('a rest', () => {
     expect((modes[2]?.[1] ?? 0) - (modes[1]?.[1] ?? 0)).toBe(IDLE);
   });
 
-  it('is none of our business where another controller leads, until this one does', async () => {
-    const { clock, rest } = resting();
+  it('is none of our business where another controller leads, until this one does; what routers say is passed on', async () => {
+    const clock = new FakeClock();
+    let told = 0;
+    const onUseElsewhere = () => void told++;
+    const rest = new Rest({ clock, log: new TestLog(), idleMs: IDLE, maxMs: MAX, onUseElsewhere });
     rest.lead(false);
     expect(rest.mode).toBe('elsewhere');
+    await clock.advance(2000);
     rest.stir('application');
+    rest.stir('application', 2100);
+    rest.stir('order');
     await clock.advance(2 * MAX);
     expect(rest.mode).toBe('elsewhere');
     rest.lead(true);
     expect(rest.awake).toBe(true);
+    expect(told).toBe(1);
     await clock.advance(IDLE);
     expect(rest.mode).toBe('resting');
   });
