@@ -4,7 +4,7 @@
  * who cannot know stays attached.
  */
 import type { Clock } from '../core/clock.js';
-import type { PrimaryRest } from '../core/economy.js';
+import type { PrimaryRest, RestMode } from '../core/economy.js';
 import type { Log } from '../core/log.js';
 import type { Secret } from '../core/secret.js';
 
@@ -28,17 +28,21 @@ export async function followController(options: ControllerActivityOptions, signa
   const { clock, log, rest } = options;
   let heardMs = clock.monotonic();
   let warned = false;
+  let known: RestMode | null = null;
   while (!signal.aborted) {
     let pauseMs = RETRY_MS;
     try {
-      const { idleMs, mode } = await ask(options, rest.mode, signal);
+      const { idleMs, mode } = await ask(options, known, signal);
+      known = mode;
       if (mode === 'elsewhere') throw new Error('that controller does not lead, and hears of no router');
       heardMs = clock.monotonic();
       warned = false;
-      if (mode === 'awake') rest.stir('controller', heardMs - (idleMs ?? 0));
+      // While this one rests, a use that is older than its rest is a use that it has missed.
+      if (mode === 'awake') rest.stir('controller', rest.awake ? heardMs - (idleMs ?? 0) : heardMs);
       pauseMs = mode === 'awake' ? AWAKE_POLL_MS : 0;
     } catch (error) {
       if (signal.aborted) return;
+      known = null;
       if (clock.monotonic() - heardMs >= SILENT_MS) {
         if (!warned)
           log.warn({ err: error }, 'The controller does not say whether the primary is used; the slot stays attached');
@@ -46,18 +50,18 @@ export async function followController(options: ControllerActivityOptions, signa
         rest.stir('controller-silent');
       }
     }
-    await clock.sleep(pauseMs, signal).catch(() => undefined);
+    if (pauseMs > 0) await clock.sleep(pauseMs, signal).catch(() => undefined);
   }
 }
 
 async function ask(
   { token, url }: ControllerActivityOptions,
-  mode: string,
+  known: RestMode | null,
   signal: AbortSignal,
-): Promise<{ mode: unknown; idleMs: number | null }> {
+): Promise<{ mode: RestMode; idleMs: number | null }> {
   const at = new URL('api/system/activity', url.endsWith('/') ? url : `${url}/`);
   // An answer that says `awake` is wanted at once: the last use moves.
-  if (mode === 'resting') at.searchParams.set('mode', mode);
+  if (known === 'resting') at.searchParams.set('mode', known);
   const response = await fetch(at, {
     headers: token === null ? {} : { Authorization: `Bearer ${token.reveal()}` },
     signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
@@ -65,5 +69,5 @@ async function ask(
   const body = (await response.json()) as { mode?: unknown; idleMs?: unknown };
   if (response.status !== 200 || !['awake', 'resting', 'elsewhere'].includes(String(body.mode)))
     throw new Error(`The controller answers ${response.status}`);
-  return { mode: body.mode, idleMs: typeof body.idleMs === 'number' ? body.idleMs : null };
+  return { mode: body.mode as RestMode, idleMs: typeof body.idleMs === 'number' ? body.idleMs : null };
 }

@@ -60,7 +60,7 @@ export class Rest implements PrimaryRest {
   }
 
   stir(why: Stir, atMs = this.#options.clock.monotonic()): void {
-    if (this.#mode === 'resting' && atMs <= this.#sinceMs) return;
+    if (this.#mode === 'resting' && atMs < this.#sinceMs) return;
     // The same use comes with every report: only one that is newer is news.
     if (this.#mode === 'elsewhere' && atMs > this.#lastMs + SAME_MS && HEARD.has(why)) this.#options.onUseElsewhere?.();
     this.#lastMs = Math.max(this.#lastMs, atMs);
