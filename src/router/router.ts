@@ -75,7 +75,8 @@ export class Router extends EventEmitter<RouterEvents> implements Followed {
     this.#clock = clocks.clock;
     this.#background = clocks.background;
     this.gate = new Gate(this.#clock);
-    const stirred = () => void this.#follower?.renew();
+    // When what came with the news is read as well: the report should say that the connection is free again.
+    const stirred = () => void setImmediate(() => this.#follower?.renew());
     this.activity = {
       primary: new SideActivity(this.#clock, stirred),
       secondary: new SideActivity(this.#clock, stirred),
