@@ -69,6 +69,8 @@ function usage(
   const log = new TestLog();
   const sums = more.sums ?? new Sums();
   const state = { awake: true, snapshot: structuredClone(SNAPSHOT) as StreamSnapshot };
+  // Its counters begin with the process, as the count does.
+  Object.assign(state.snapshot.counters, { rowsApplied: 0, bytesReceived: 0 });
   const counted = new Usage({
     ...{ clock, log, store: sums, budgets: more.budgets ?? { requestUnits: 50_000_000, computeHours: 100 } },
     awake: () => state.awake,
