@@ -11,7 +11,7 @@ import { failoverRig } from './support/failover.js';
 
 const DDL = 'CREATE TABLE entries (id bigint PRIMARY KEY, note text)';
 const SAYS = 'Your account or project has exceeded the compute time quota. Upgrade your plan to increase limits.';
-const QUOTA_PROBE_MS = 4000;
+const QUOTA_PROBE_MS = 2500;
 
 /** Sessions of ours that must come in all the same. */
 function without(url: string): string {
@@ -46,12 +46,12 @@ describeDialects('a primary without compute time', (dialect) => {
     expect(failedProbes).toBeLessThan(20);
     await query(rig.app.secondary, `INSERT INTO entries VALUES (1, 'meanwhile')`);
 
-    // While the secondary is asked twenty times, the primary is asked once or twice.
+    // While the secondary is asked twelve times, the primary is asked once or twice.
     const probes = () => running.controller.snapshot().secondary.probes;
-    const goal = probes() + 20;
+    const goal = probes() + 12;
     const asked = running.controller.snapshot().primary.probes;
     const from = performance.now();
-    await waitFor(() => probes() >= goal, { what: 'twenty probes', timeoutMs: 60_000 });
+    await waitFor(() => probes() >= goal, { what: 'twelve probes', timeoutMs: 60_000 });
     expect(running.controller.snapshot()).toMatchObject({ state: 'SECONDARY_ACTIVE', primary: { connected: false } });
     const due = (performance.now() - from) / QUOTA_PROBE_MS;
     expect(running.controller.snapshot().primary.probes - asked).toBeLessThanOrEqual(Math.ceil(due) + 1);
