@@ -1,5 +1,6 @@
 /** What a month costs by estimate, its projection, and what follows when a budget will not last. */
 import { describe, expect, it } from 'vitest';
+import { economyWords } from '../../src/core/economy-words.js';
 import type { StreamSnapshot } from '../../src/core/status.js';
 import { line, monthEnd, monthOf, project } from '../../src/economy/projection.js';
 import { classOf, UNITS, unitsOf, unitsOfRows } from '../../src/economy/request-units.js';
@@ -86,6 +87,33 @@ function usage(
     },
   };
 }
+
+describe('words', () => {
+  it('say what is used, what it comes to, and what is over its budget', () => {
+    const units = { used: 1_234_567, projected: 60_000_000, budget: 50_000_000, exceeded: true, byClass: {} };
+    const hours = { used: 2.5, projected: null, budget: 100, exceeded: false, awakeHours: 10 };
+    const rest = {
+      mode: 'resting',
+      since: '2026-11-01T00:00:00Z',
+      wokenBy: null,
+      rests: 3,
+      restedSeconds: 60,
+    } as const;
+    const words = economyWords({
+      rest: { ...rest, lastWakeSeconds: 0.5 },
+      neon: { state: 'idle', checkedAt: null, problem: null },
+      budget: { month: '2026-11', since: '', requestUnits: units, computeHours: hours, slowed: true },
+    });
+    expect(words).toEqual([
+      'Economy mode: the primary is left alone since 2026-11-01T00:00:00Z, 3 rests, the last wake took 0.5 s',
+      "Neon's API: the endpoint is idle",
+      'Request units this month: 1,234,567 used, 60,000,000 projected, of 50,000,000: OVER THE BUDGET',
+      'Compute-hours this month: 2.5 used, too early for a projection, of 100',
+      'Sweep and verify come more seldom, because a budget will not last',
+    ]);
+    expect(economyWords({ rest: null, neon: null, budget: null })).toEqual([]);
+  });
+});
 
 describe('the usage of a month', () => {
   it('counts statements, and rows that were applied since it began', async () => {
