@@ -62,6 +62,7 @@ module.exports = {
       from: { path: '^src/(router/|core/|index.ts$)' },
       to: { path: 'node_modules/', pathNot: '^node_modules/(pg|@types/(pg|node))/' },
     },
+    only('economy', 'economy', ['core', 'meta'], 'economy mode decides by what it is told; its sums are metadata'),
     only('promotion', 'promotion', ['core', 'apply'], 'what an active secondary has and a standby must not have'),
     only(
       'failover',

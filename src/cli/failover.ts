@@ -2,6 +2,7 @@
 import { clientConfig } from '../config/client-config.js';
 import { systemClock } from '../core/clock.js';
 import type { RouteAuthority } from '../core/route.js';
+import type { ControllerRest } from '../failover/controller.js';
 import { type BuiltController, createController } from '../failover/create.js';
 import { DatabaseRecovery } from '../recovery/database-recovery.js';
 import type { Runtime } from './runtime.js';
@@ -20,6 +21,10 @@ export interface FailoverOptions {
   /** False: only what a person orders. */
   readonly automatic: boolean;
   readonly onReleased?: () => void;
+  /** Economy mode: whether the primary may be contacted. */
+  readonly rest?: ControllerRest;
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
 }
 
 export function createFailover(runtime: Runtime, options: FailoverOptions): BuiltController {
@@ -63,6 +68,8 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
     clock: systemClock,
     log: logger,
     ...(options.onReleased ? { onReleased: options.onReleased } : {}),
+    ...(options.rest ? { rest: options.rest } : {}),
+    ...(options.onStatement ? { onStatement: options.onStatement } : {}),
     crash: dying,
   });
 }

@@ -9,8 +9,16 @@ import { onCrashPoint } from '../core/crash-points.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
-import { Streamer } from '../streamer/streamer.js';
+import { Streamer, type StreamerOptions } from '../streamer/streamer.js';
 import { type Dying, dying } from './dying.js';
+
+/** What economy mode and budgets tell a streamer. */
+interface StreamEconomy {
+  readonly rest: StreamerOptions['rest'] | null;
+  readonly onStatement: (text: string) => void;
+  readonly breathMs: () => number;
+  readonly pace: () => number;
+}
 
 export interface GlobalOptions {
   readonly envFile?: string;
@@ -44,7 +52,10 @@ export function createRuntime(
 const LOAD_CONCURRENCY = 3;
 
 /** @param scheduled sweeps and verifies of its own accord: for a process that stays */
-export function createStreamer({ config, logger }: Runtime, { scheduled = false } = {}): Streamer {
+export function createStreamer(
+  { config, logger }: Runtime,
+  { economy = null, scheduled = false }: { readonly scheduled?: boolean; readonly economy?: StreamEconomy | null } = {},
+): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
   const { name, slot, publication } = config.stream;
@@ -63,8 +74,16 @@ export function createStreamer({ config, logger }: Runtime, { scheduled = false 
     },
     clock: systemClock,
     log: logger,
+    ...(economy?.rest ? { rest: economy.rest } : {}),
+    ...(economy ? { onStatement: economy.onStatement, breathMs: economy.breathMs } : {}),
     ...(scheduled
-      ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
+      ? {
+          reconcile: {
+            sweepIntervalMs: config.sync.intervalMs,
+            verifyIntervalMs: config.verify.intervalMs,
+            ...(economy ? { pace: economy.pace } : {}),
+          },
+        }
       : {}),
     schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
   });

@@ -38,6 +38,8 @@ export interface ApplyLoopOptions {
   readonly onCommit: (xid: number) => void;
   /** Everything before `lsn` is durable on the secondary. */
   readonly confirm: (lsn: Lsn) => void;
+  /** Between two target transactions of gathered changes; 0 but for a budget that must not be exceeded. */
+  readonly breathMs?: () => number;
 }
 
 export class ApplyLoop {
@@ -58,6 +60,8 @@ export class ApplyLoop {
       if (batch.length > 0) {
         ledger.oldestUnappliedAtMs = (batch[0] as TransactionPart).commitAtMs;
         await this.#applyBatch(batch);
+        const breathMs = this.#options.breathMs?.() ?? 0;
+        if (breathMs > 0) await this.#options.clock.sleep(breathMs, signal).catch(() => undefined);
       } else {
         const head = queue.peek();
         if (!head) {

@@ -10,20 +10,32 @@ import { SOURCE_SESSION_SQL } from './session-settings.js';
 const CLOSE_GRACE_MS = 500;
 
 export class SourcePool {
-  readonly #pool: pg.Pool;
+  readonly #create: () => pg.Pool;
+  #pool: pg.Pool;
   readonly #prepared = new WeakSet<PoolClient>();
   readonly #inUse = new Set<PoolClient>();
 
   constructor(config: ClientConfig, max: number) {
-    this.#pool = new pg.Pool({
-      connectionTimeoutMillis: 10_000,
-      ...config,
-      max,
-      idleTimeoutMillis: 10_000,
-      types: RAW_TEXT_TYPES,
-    } as pg.PoolConfig);
-    // A connection that dies while idle is replaced by the next use, which reports what is wrong.
-    this.#pool.on('error', () => undefined);
+    this.#create = () => {
+      const pool = new pg.Pool({
+        connectionTimeoutMillis: 10_000,
+        ...config,
+        max,
+        idleTimeoutMillis: 10_000,
+        types: RAW_TEXT_TYPES,
+      } as pg.PoolConfig);
+      // A connection that dies while idle is replaced by the next use, which reports what is wrong.
+      pool.on('error', () => undefined);
+      return pool;
+    };
+    this.#pool = this.#create();
+  }
+
+  /** Closes every connection now; the next use opens new ones. */
+  async letGo(): Promise<void> {
+    const former = this.#pool;
+    this.#pool = this.#create();
+    await this.#end(former);
   }
 
   async use<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -56,12 +68,16 @@ export class SourcePool {
    * Reads that are under way get a moment to end; then they are cut. One that waits for a lock of somebody (catalog views
    * of a publication open its tables) would otherwise keep the process for as long as that somebody likes.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#end(this.#pool);
+  }
+
+  async #end(pool: pg.Pool): Promise<void> {
     const late = setTimeout(() => {
       for (const client of this.#inUse) socketOf(client).destroy();
     }, CLOSE_GRACE_MS);
     try {
-      await this.#pool.end();
+      await pool.end();
     } finally {
       clearTimeout(late);
     }

@@ -1,6 +1,7 @@
 /** What an ended session means for the status, and how soon the next attempt is due: pure. */
 import { FencedError, RedundancyError, StreamHaltError } from '../core/errors.js';
 import { classify } from '../core/policy.js';
+import { isQuotaExceeded } from '../core/quota.js';
 import type { StreamStatus } from '../core/status.js';
 import { PublicationChangedError } from './primary-watch.js';
 
@@ -15,11 +16,15 @@ export interface Judgement {
 export const STANDBY_POLL_MS = 1000;
 /** A person has to mend something; the stream looks whether that was done. */
 const HALTED_RETRY_MS = 15_000;
+/** A primary whose compute time is used up says the same for days; the controller is told by routers and its own probe. */
+const QUOTA_RETRY_MS = 900_000;
 
 export function judgeEnd(error: unknown): Judgement {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof FencedError) return { status: 'fenced', detail: message, waitMs: STANDBY_POLL_MS };
   if (error instanceof PublicationChangedError) return { status: 'starting', detail: message, waitMs: 0 };
+  if (isQuotaExceeded(error))
+    return { status: 'error', detail: `The primary's compute time is used up: ${message}`, waitMs: QUOTA_RETRY_MS };
   const verdict = classify(error);
   const refused = error instanceof RedundancyError && error.exitCode !== 1;
   if (error instanceof StreamHaltError || refused || verdict.action === 'halt') {

@@ -135,6 +135,15 @@ export class TablesStore {
     );
   }
 
+  /** Whether a load or a verify waits for whoever leads the stream. */
+  async hasOrders(): Promise<boolean> {
+    const { rows } = await this.#link.run(
+      `SELECT 1 AS there FROM db_redundancy.tables WHERE stream = $1 AND (verify_order IS NOT NULL OR state IN ('pending', 'loading')) LIMIT 1`,
+      [this.#stream],
+    );
+    return rows.length > 0;
+  }
+
   async deadLetters(): Promise<number> {
     const { rows } = await this.#link.run(
       'SELECT count(*)::text AS n FROM db_redundancy.dead_letters WHERE stream = $1',
