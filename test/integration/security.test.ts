@@ -62,7 +62,7 @@ describe('security', () => {
       {
         DB_CONTROL_TOKEN: TOKEN,
         LOG_LEVEL: 'trace',
-        DB_HEALTH_CHECK_INTERVAL_MS: '200',
+        DB_HEALTH_CHECK_INTERVAL_MS: '500',
         DB_HEALTH_TIMEOUT_MS: '500',
         DB_FAILOVER_THRESHOLD: '1000',
       },
