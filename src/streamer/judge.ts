@@ -13,10 +13,10 @@ export interface Judgement {
 
 /** The slot is somebody else's: looked at once a second. */
 export const STANDBY_POLL_MS = 1000;
-/** A person has to mend something; the stream looks whether that was done. */
+/** A person has to mend something; the stream looks so often whether that was done. */
 const HALTED_RETRY_MS = 15_000;
 
-export function judgeEnd(error: unknown): Judgement {
+export function judgeEnd(error: unknown, haltedRetryMs = HALTED_RETRY_MS): Judgement {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof FencedError) return { status: 'fenced', detail: message, waitMs: STANDBY_POLL_MS };
   if (error instanceof PublicationChangedError) return { status: 'starting', detail: message, waitMs: 0 };
@@ -24,7 +24,7 @@ export function judgeEnd(error: unknown): Judgement {
   const refused = error instanceof RedundancyError && error.exitCode !== 1;
   if (error instanceof StreamHaltError || refused || verdict.action === 'halt') {
     const remedy = error instanceof RedundancyError ? error.remedy : verdict.hint;
-    return { status: 'error', detail: remedy ? `${message} ${remedy}` : message, waitMs: HALTED_RETRY_MS };
+    return { status: 'error', detail: remedy ? `${message} ${remedy}` : message, waitMs: haltedRetryMs };
   }
   const detail = `${message} (${verdict.hint})`;
   // 55006: somebody was quicker; no reason to wait longer each time.

@@ -47,6 +47,8 @@ export interface StreamerOptions {
   readonly log: Log;
   /** How often slot, publication and tables are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
+  /** How soon a stream that has halted looks whether the cause was mended; milliseconds, 15,000 by default. */
+  readonly haltedRetryMs?: number;
   /** Sweeps and verifies of their own accord; none by default, but those that are ordered. */
   readonly reconcile?: ReconcileSchedule;
   readonly schema: (parts: {
@@ -168,7 +170,7 @@ export class Streamer implements StatusSource {
         } catch (error) {
           if (this.#abort.signal.aborted) break;
           if (error instanceof ConfigurationError && this.#report === null) throw error;
-          const { status, detail, waitMs: fixed } = judgeEnd(error);
+          const { status, detail, waitMs: fixed } = judgeEnd(error, this.#options.haltedRetryMs);
           this.#become(status, detail);
           const waitMs = fixed ?? this.#backoff.next();
           this.counters.reconnects += 1;

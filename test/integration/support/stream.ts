@@ -76,6 +76,7 @@ export class RunningStream implements AsyncDisposable {
       clock: systemClock,
       log: this.log,
       watchIntervalMs: 300,
+      haltedRetryMs: 500,
       ...(options.reconcile ? { reconcile: options.reconcile } : {}),
       schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock: systemClock, log: this.log }),
     });
