@@ -35,6 +35,8 @@ export interface ApplierOptions {
   readonly onMissing: (binding: Binding, rows: readonly Row[]) => void;
   /** The secondary refused rows of this table: makes it fit the primary again; true when that may have helped. */
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  /** True when labels of the table's enums were renamed: a refresh will help. */
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
   /** Sees what a committed transaction changed, for the windows of running chunks. */
   readonly onApplied: (parts: readonly TransactionPart[], steps: readonly Step[]) => void;
   /** The secondary cannot be reached, or can be again (null). */
@@ -48,6 +50,13 @@ class CheckpointMovedError extends Error {}
 
 /** The target transaction is lost and its rows are not in memory any more: read them again from the checkpoint. */
 export class RestartFromCheckpoint extends Error {}
+
+/** Labels were renamed inside a large transaction. The secondary's cannot be, for as long as its own transaction uses the type. */
+class RelabeledError extends Error {
+  constructor(readonly table: TableEntry) {
+    super('Labels of an enum were renamed');
+  }
+}
 
 /** The secondary refuses rows of a chunk: a matter of their table, not of the stream. */
 export class DataRefusedError extends Error {
@@ -133,6 +142,12 @@ export class Applier {
       session.destroy();
       this.#session = null;
       if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+      if (error instanceof RelabeledError) {
+        await this.#options.refresh(error.table);
+        throw new RestartFromCheckpoint('A large transaction begins anew, because labels of an enum were renamed', {
+          cause: error,
+        });
+      }
       const verdict = classify(error);
       // Refused rows were dealt with part by part; what is refused now, a deferred constraint, would be so again.
       const refused = verdict.action === 'halt' || verdict.action === 'bisect';
@@ -249,9 +264,13 @@ export class Applier {
 
   /** Looks whether the refused statement's table has changed on the primary in a way that the WAL does not announce. */
   async #refresh(error: unknown, statements: readonly Statement[], offset: number): Promise<boolean> {
-    const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
-    const entry = statement?.binding && this.#options.registry.get(statement.binding.relation);
+    const entry = this.#refusedTable(error, statements, offset);
     return entry ? this.#options.refresh(entry) : false;
+  }
+
+  #refusedTable(error: unknown, statements: readonly Statement[], offset: number): TableEntry | undefined {
+    const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
+    return statement?.binding && this.#options.registry.get(statement.binding.relation);
   }
 
   async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
@@ -269,6 +288,8 @@ export class Applier {
       if (classify(error).action !== 'bisect') throw error;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
       if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
+      const entry = this.#refusedTable(error, statements, CONTROL_STATEMENTS_BEFORE);
+      if (entry && (await this.#options.relabeled(entry))) throw new RelabeledError(entry);
       this.#options.counters.batchesReordered += 1;
       await applyCarefully(this.#carefulContext(session), [part], part.changes);
     }

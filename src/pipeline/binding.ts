@@ -9,7 +9,12 @@ export type ValueConverter = (text: string) => string;
 /** Columns that the WAL does not carry, because the primary generates them; see derive.ts. */
 export interface Derivation {
   /** Columns that the expressions may use: index in the source row, present name and type on the primary. */
-  readonly inputs: readonly { readonly index: number; readonly name: string; readonly type: string }[];
+  readonly inputs: readonly {
+    readonly index: number;
+    readonly name: string;
+    readonly type: string;
+    readonly convert: ValueConverter | null;
+  }[];
   /** Their values stand behind the relation's own columns in the row, in this order. */
   readonly outputs: readonly { readonly name: string; readonly expression: string }[];
   /** Type on the primary by column name. */

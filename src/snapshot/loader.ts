@@ -30,6 +30,9 @@ function isOfTable(error: unknown): boolean {
 /** The table was paused or removed meanwhile: its tasks end quietly. */
 class LoadGivenUp extends Error {}
 
+/** The table was made to fit the primary anew while it loaded: what was read of it is read again. */
+class TableRefreshed extends Error {}
+
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #tasks: PQueue;
@@ -48,6 +51,7 @@ export class Loader {
   async load(entry: TableEntry): Promise<void> {
     if (this.#active.has(entry)) return;
     this.#active.add(entry);
+    let refreshed = false;
     try {
       await this.#options.settled;
       const table = await this.#options.describe(entry);
@@ -62,20 +66,26 @@ export class Loader {
     } catch (error) {
       // What this table alone lacks (a right, the table itself) would stop the others again and again.
       if (isOfTable(error)) await this.#options.onUnreadable(entry, error);
-      else if (!(error instanceof LoadGivenUp)) throw error;
+      else if (!(error instanceof LoadGivenUp || error instanceof TableRefreshed)) throw error;
+      refreshed = error instanceof TableRefreshed;
     } finally {
       this.#active.delete(entry);
     }
     // Ordered again between the hand-over to the stream and here.
-    if (entry.state === 'pending') await this.load(entry);
+    if (entry.state === 'pending' || (refreshed && entry.state === 'loading')) await this.load(entry);
   }
 
   /** Reads keys again on the primary and makes the secondary equal for them. Resolves when done. */
   async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
     await this.#options.settled;
-    const table = await this.#options.describe(entry);
-    for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
-      await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+    try {
+      const table = await this.#options.describe(entry);
+      for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
+        await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+      }
+    } catch (error) {
+      if (!(error instanceof TableRefreshed)) throw error;
+      await this.repair(entry, keys);
     }
   }
 
@@ -96,12 +106,14 @@ export class Loader {
     entry.rowsExpected = table.rowEstimate;
     entry.rowsLoaded = ranges.reduce((sum, range) => sum + range.rows, 0);
     const passes = ranges.filter((range) => range.rangeNo !== PURGE_RANGE);
-    await Promise.all(
+    const ended = await Promise.allSettled(
       passes.map((range, i) => {
         const after = i === 0 ? null : (passes[i - 1] as RangeProgress).upper;
         return range.done ? undefined : this.#tasks.add(() => this.#range(table, range, after));
       }),
     );
+    // When all have: another load of the table may follow at once.
+    for (const range of ended) if (range.status === 'rejected') throw range.reason;
     const purge = ranges.find((range) => range.rangeNo === PURGE_RANGE);
     if (purge && !purge.done) await this.#tasks.add(() => this.#purge(table, purge));
     do {
@@ -192,13 +204,14 @@ export class Loader {
         // Progress may pass over keys that must be read once more only after they were.
         const good = found.again.length === 0;
         const refused = await this.#write(table, found.steps, good ? extra(chunk, found.rows) : []);
-        if (refused) return 'given-up' as const;
+        if (refused) return refused;
         // Repairs of a table that streams are no part of its load.
         if (table.entry.state === 'loading') table.entry.rowsLoaded += found.rows;
         counters.chunksApplied += 1;
         return { chunk, again: found.again, rows: found.rows };
       });
       if (outcome === 'given-up') throw new LoadGivenUp();
+      if (outcome === 'refreshed') throw new TableRefreshed();
       if (outcome === 'again') continue;
       if (outcome.again.length > 0) {
         await this.#round(
@@ -212,15 +225,20 @@ export class Loader {
     }
   }
 
-  async #write(table: LoadTable, steps: Parameters<Applier['applySteps']>[0], extra: SqlStatement[]): Promise<boolean> {
-    const { applier, onRefused } = this.#options;
+  async #write(
+    table: LoadTable,
+    steps: Parameters<Applier['applySteps']>[0],
+    extra: SqlStatement[],
+  ): Promise<'given-up' | 'refreshed' | null> {
+    const { applier, onRefused, refresh, relabeled } = this.#options;
     try {
       await applier.applySteps(steps, extra);
-      return false;
+      return null;
     } catch (error) {
       if (!(error instanceof DataRefusedError)) throw error;
+      if ((await relabeled(table.entry)) && (await refresh(table.entry))) return 'refreshed';
       await onRefused(table.entry, error);
-      return true;
+      return 'given-up';
     }
   }
 

@@ -5,7 +5,7 @@ import type { Relation, Row } from '../core/change.js';
 import { StreamHaltError } from '../core/errors.js';
 import { displayName, quoteIdent, quoteTable } from '../core/ident.js';
 import { classify } from '../core/policy.js';
-import type { Binding, Derivation } from '../pipeline/binding.js';
+import type { Binding, Derivation, ValueConverter } from '../pipeline/binding.js';
 import type { DerivationInput } from '../pipeline/derive.js';
 import { mentions } from '../schema/translate-column.js';
 import type { PlannedColumn } from '../schema/translation.js';
@@ -13,12 +13,14 @@ import type { PlannedColumn } from '../schema/translation.js';
 /**
  * What a version of a relation needs for the columns that the secondary stores and the WAL lacks; null when nothing.
  * @param rename present name of a column that the relation calls by its own one
+ * @param converter present text of a value of that type, for one that is written in another way now
  */
 export function derivationOf(
   relation: Relation,
   planned: readonly PlannedColumn[],
   filled: readonly PlannedColumn[],
   rename: (name: string) => string | null,
+  converter: (typeOid: number) => ValueConverter | null,
 ): Derivation | null {
   const outputs = filled
     .filter((column) => !relation.columns.some((each) => each.name === column.name))
@@ -28,7 +30,7 @@ export function derivationOf(
     const name = rename(column.name);
     const plan = planned.find((each) => each.name === name);
     const used = name !== null && outputs.some((output) => mentions(output.expression, name));
-    return used && plan ? [{ index, name, type: plan.sourceType }] : [];
+    return used && plan ? [{ index, name, type: plan.sourceType, convert: converter(column.typeOid) }] : [];
   });
   return { inputs, outputs, types: new Map(planned.map((column) => [column.name, column.sourceType])) };
 }

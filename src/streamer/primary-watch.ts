@@ -53,7 +53,8 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
   const { fingerprints, keeper, log, onSlot, publication, registry, slot, source, store } = parts;
   await source.use(async (client) => {
     onSlot(await readSlot(client, slot));
-    session.ledger.sourceAt((await readSourceState(client)).currentLsn);
+    const current = (await readSourceState(client)).currentLsn;
+    session.ledger.sourceAt(current);
     for (const table of (await readPublication(client, publication)) ?? []) await keeper.discover(table);
     const streamed = registry.all().filter((entry) => entry.state !== 'paused');
     const unpublished = await missingFromPublication(client, publication, streamed);
@@ -61,5 +62,7 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
     const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
     const watch = { store, log, publication, seen: fingerprints, isStreaming };
     for (const table of await changedUnannounced(client, watch)) await keeper.resync(table);
+    const { applied, durable } = session.ledger;
+    await keeper.watchLabels(client, { applied, durable, current });
   });
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
 import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import type { Lsn } from '../core/lsn.js';
 import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { type Binding, bind } from '../pipeline/binding.js';
@@ -29,6 +30,7 @@ import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
+import { LabelKeeper, type Relabeled } from './label-keeper.js';
 import { ownRules, withOwnRules } from './own-rules.js';
 import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
@@ -56,6 +58,8 @@ export interface BridgeParts {
   readonly log: Log;
   /** Waits until queries on the primary see every transaction that the stream has received. */
   readonly untilVisible: (client: ClientBase) => Promise<void>;
+  /** Labels of enums were renamed: tables that use them are bound anew, and loaded again or paused where it says so. */
+  readonly onRelabeled: (change: Relabeled) => Promise<void>;
 }
 
 export class SchemaBridge implements SchemaService {
@@ -66,19 +70,40 @@ export class SchemaBridge implements SchemaService {
   readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
+  readonly #labels: LabelKeeper;
+  /** What names of labels meant when the table was bound. */
+  readonly #boundAt = new Map<string, number>();
+  /** Where the stream must be before a rename that was noticed is followed. */
+  #noticedAt: Lsn | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
     this.#parts = parts;
+    this.#labels = new LabelKeeper(parts);
   }
 
-  async ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
+  /** One at a time, so that no catalog is acted upon after a newer one: a label would be renamed back. */
+  ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
+    return this.#inTurn(() => this.#ensure(tables));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
     const { link, log, stream } = this.#parts;
     const catalog = await this.#catalog(tables);
     refuseMissing(catalog, tables);
     const translation = await this.#translate(catalog);
     await this.#followWhileAway(catalog);
-    const { afterLoad, conflicts, statements } = await this.#diff(catalog, translation);
+    const unfollowed = await this.#labels.follow(catalog);
+    const { afterLoad, conflicts, ...diff } = await this.#diff(catalog, translation);
+    // A renamed label looks like one that is missing.
+    const statements = diff.statements.filter(({ kind, object }) => kind !== 'type' || !unfollowed.has(object));
     const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
     for (const statement of [...statements, ...afterLoad]) {
       try {
@@ -134,7 +159,9 @@ export class SchemaBridge implements SchemaService {
 
   async refresh(entry: TableEntry): Promise<Fitted | null> {
     const now = this.#parts.clock.monotonic();
-    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return null;
+    const relabeled = await this.relabeled(entry);
+    if (!relabeled && now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS)
+      return null;
     this.#refreshed.set(tableKey(entry), now);
     const bindings = [...entry.bindings];
     const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
@@ -148,6 +175,32 @@ export class SchemaBridge implements SchemaService {
       refuseOtherOutputs(entry, before, entry.bindings.get(relation));
     }
     return followed;
+  }
+
+  async relabeled(entry: TableEntry): Promise<boolean> {
+    const { source, untilVisible } = this.#parts;
+    return this.#inTurn(async () => {
+      if ((this.#boundAt.get(tableKey(entry)) ?? 0) < this.#labels.version) return true;
+      const behind = await source.use(async (client) => {
+        await untilVisible(client);
+        return this.#labels.behind(client, entry);
+      });
+      return behind || this.#labels.learn(entry);
+    });
+  }
+
+  async watchLabels(client: ClientBase, at: { applied: Lsn; durable: Lsn; current: Lsn }): Promise<void> {
+    await this.#inTurn(() => this.#labels.settle(client, at.durable, at.current));
+    if (!(await this.#inTurn(() => this.#labels.behind(client, null)))) {
+      this.#noticedAt = null;
+      return;
+    }
+    // Not before the stream is where it was renamed; a row that needs it before that is refused, and it is followed then.
+    this.#noticedAt ??= at.current;
+    if (at.applied < this.#noticedAt) return;
+    this.#noticedAt = null;
+    const tables = (await this.#parts.store.list()).filter((table) => table.state !== 'paused');
+    await this.ensure(tables.map(({ schema, name }) => ({ schema, name })));
   }
 
   async describe(entry: TableEntry): Promise<LoadTable> {
@@ -295,6 +348,7 @@ export class SchemaBridge implements SchemaService {
 
   async #bind(entry: TableEntry, relation: Relation): Promise<void> {
     const known = this.#known.get(tableKey(entry)) ?? [];
+    this.#boundAt.set(tableKey(entry), this.#labels.version);
     for (let attempt = 0; ; attempt++) {
       await this.#readTarget(entry);
       const { binding, unknown } = this.#bindingOf(entry, relation);
@@ -336,8 +390,12 @@ export class SchemaBridge implements SchemaService {
     };
     return bind(relation, target, {
       rename,
-      derivation: derivationOf(relation, planned, this.#filled(entry), rename),
-      converter: (column) => {
+      derivation: derivationOf(relation, planned, this.#filled(entry), rename, (typeOid) =>
+        this.#labels.converter(typeOid),
+      ),
+      converter: (column, sourceColumn) => {
+        const typeOid = relation.columns.find((each) => each.name === sourceColumn)?.typeOid;
+        const renamed = typeOid === undefined ? null : this.#labels.converter(typeOid);
         const plan = planned.find((each) => each.name === column.name);
         const { typeName, sqlType } = column;
         // A catalog may leave the precision of a time out.
@@ -346,7 +404,8 @@ export class SchemaBridge implements SchemaService {
           typeName,
           sqlType: plan?.sqlType ?? sqlType,
         };
-        return converterFor(plan?.convert ?? 'none', target);
+        const convert = converterFor(plan?.convert ?? 'none', target);
+        return renamed && convert ? (text) => convert(renamed(text)) : (renamed ?? convert);
       },
     });
   }

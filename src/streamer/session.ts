@@ -57,6 +57,7 @@ export interface SessionDependencies {
   readonly derive: Deriver;
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
   readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   readonly onTrouble: (reason: string | null) => void;
 }
@@ -175,6 +176,7 @@ export class StreamSession {
           rows.map((row) => keyTexts(binding, row)),
         ),
       refresh: deps.refresh,
+      relabeled: deps.relabeled,
       onApplied: (parts, steps) => this.#board.note(parts, steps),
       onTrouble: deps.onTrouble,
       start: current,
@@ -195,6 +197,8 @@ export class StreamSession {
       signal,
       concurrency: settings.loadConcurrency,
       describe: deps.describe,
+      relabeled: deps.relabeled,
+      refresh: deps.refresh,
       onRefused: (entry, error) =>
         deps.pauseTable(
           entry,

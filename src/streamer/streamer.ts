@@ -30,6 +30,7 @@ import type { CountResult } from './count-check.js';
 import { zeroCounters } from './counters.js';
 import { derivedValues } from './derived-values.js';
 import { judgeEnd, STANDBY_POLL_MS } from './judge.js';
+import type { Relabeled } from './label-keeper.js';
 import { type WatchParts, watchPrimary } from './primary-watch.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
 import { type SessionSettings, StreamSession } from './session.js';
@@ -56,6 +57,7 @@ export interface StreamerOptions {
     link: TargetLink;
     store: TablesStore;
     untilVisible: (client: ClientBase) => Promise<void>;
+    onRelabeled: (change: Relabeled) => Promise<void>;
   }) => SchemaService;
 }
 
@@ -119,6 +121,7 @@ export class Streamer implements StatusSource {
       link: this.link,
       store: this.store,
       untilVisible: (client) => untilVisible(client, this.#session?.board.commits ?? null, clock, this.#abort.signal),
+      onRelabeled: (change) => this.#keeper.relabeled(change),
     });
     this.#keeper = new TableKeeper({
       registry: this.registry,
@@ -312,6 +315,7 @@ export class Streamer implements StatusSource {
         derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
         describe: (entry) => this.schema.describe(entry),
         refresh: (entry) => this.#keeper.refresh(entry),
+        relabeled: (entry) => this.schema.relabeled(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
         onTrouble: (reason) => {
           this.#trouble = reason;

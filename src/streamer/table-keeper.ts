@@ -1,4 +1,5 @@
 /** What becomes of a stream's tables: adopted, prepared for a new shape, ordered to be loaded again, paused. */
+import type { ClientBase } from 'pg';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError } from '../core/errors.js';
@@ -6,6 +7,7 @@ import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { VerifyOrder } from '../reconcile/state.js';
+import type { Relabeled } from './label-keeper.js';
 import type { Fitted, SchemaService } from './schema-service.js';
 import type { StoredTable, TablesStore } from './tables-store.js';
 
@@ -103,6 +105,25 @@ export class TableKeeper {
     if (fitted !== null) await this.#take(entry, fitted);
     if (entry.state === 'pending') this.#parts.loadPending();
     return fitted !== null;
+  }
+
+  /** Labels of enums were renamed. Before a session knows its tables, the orders wait on the secondary. */
+  async relabeled({ pause, reload, tables }: Relabeled): Promise<void> {
+    const { loadPending, registry, store } = this.#parts;
+    for (const table of tables) {
+      const entry = registry.get(table);
+      if (entry?.state === 'paused') continue;
+      if (entry) {
+        entry.expire();
+        await this.#take(entry, { pause, reload });
+      } else if (pause !== null) await store.pause(table, pause);
+      else if (reload) await store.orderResync(table);
+    }
+    loadPending();
+  }
+
+  async watchLabels(client: ClientBase, at: Parameters<SchemaService['watchLabels']>[1]): Promise<void> {
+    await this.#parts.schema.watchLabels(client, at);
   }
 
   async #take(entry: TableEntry, { pause, reload }: Fitted): Promise<void> {
