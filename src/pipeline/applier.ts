@@ -268,7 +268,7 @@ export class Applier {
     return entry ? this.#options.refresh(entry) : false;
   }
 
-  #refusedTable(error: unknown, statements: readonly Statement[], offset: number): TableEntry | undefined {
+  #refusedTable(error: unknown, statements: readonly Statement[], offset: number): TableEntry | null | undefined {
     const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
     return statement?.binding && this.#options.registry.get(statement.binding.relation);
   }

@@ -102,6 +102,7 @@ export class Rig implements AsyncDisposable {
         throw new Error(`${rows.length} rows of ${binding.relation.name} are missing`);
       },
       refresh: async () => false,
+      relabeled: () => Promise.resolve(false),
       onApplied: (_, steps) => this.applied.push(...steps),
       onTrouble: () => undefined,
       start,

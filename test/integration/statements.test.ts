@@ -910,6 +910,7 @@ async function applyWithLostAnswer(
     signal: new AbortController().signal,
     onMissing: nothing,
     refresh: async () => false,
+    relabeled: () => Promise.resolve(false),
     onApplied: (_, steps) => seen.push(...steps),
     onTrouble: nothing,
     start: { lsn: 1n, commitAtMs: null, partialLsn: null, partialChanges: 0 },

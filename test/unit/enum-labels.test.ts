@@ -20,7 +20,7 @@ const rename = (from: string, to: string) => `ALTER TYPE "public"."mood" RENAME 
 const HORIZON = '900';
 
 /** Carries the statements out. */
-function after(present: readonly string[], statements: readonly string[]): string[] {
+function carriedOut(present: readonly string[], statements: readonly string[]): string[] {
   const names = [...present];
   for (const statement of statements) {
     const [, from, to] = /RENAME VALUE '(.*)' TO '(.*)'$/.exec(statement) as RegExpExecArray;
@@ -63,9 +63,9 @@ describe('labels of an enum that were renamed', () => {
     expect(whole).toMatchObject({ reload: true, refused: null });
     expect(whole.statements).toHaveLength(4);
     for (let done = 0; done <= 4; done++) {
-      const present = after(['a', 'b', 'c'], whole.statements.slice(0, done));
+      const present = carriedOut(['a', 'b', 'c'], whole.statements.slice(0, done));
       const rest = relabel(before, now, present, HORIZON);
-      expect(after(present, rest.statements)).toEqual(['b', 'c', 'a']);
+      expect(carriedOut(present, rest.statements)).toEqual(['b', 'c', 'a']);
       expect(rest.reload).toBe(true);
     }
   });
