@@ -38,11 +38,13 @@ export function derivationOf(
 /**
  * Values of `derivation.outputs` for each row. A row of which the WAL lacks a value that an expression may use is read
  * as it is on the primary now: if it has changed since, that change is in the stream behind this one.
+ * @param untilVisible waits until queries see every transaction that the stream has received
  */
 export async function derivedValues(
   client: PoolClient,
   binding: Binding,
   rows: readonly DerivationInput[],
+  untilVisible: () => Promise<void>,
 ): Promise<readonly Row[]> {
   const derivation = binding.derivation as Derivation;
   const out = new Array<Row>(rows.length).fill([]);
@@ -50,7 +52,11 @@ export async function derivedValues(
   const [complete, partial] = [numbered.filter((row) => row.complete), numbered.filter((row) => !row.complete)];
   try {
     if (complete.length > 0) await evaluate(client, derivation, complete, out);
-    if (partial.length > 0) await readCurrent(client, binding, partial, out);
+    if (partial.length > 0) {
+      // A commit is in the stream a moment before queries see it: the row would be the one from before the change.
+      await untilVisible();
+      await readCurrent(client, binding, partial, out);
+    }
   } catch (error) {
     if (classify(error).action === 'retry' || classify(error).action === 'reread-checkpoint') throw error;
     const columns = derivation.outputs.map((output) => output.name).join(', ');

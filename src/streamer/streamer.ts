@@ -312,7 +312,10 @@ export class Streamer implements StatusSource {
         log,
         signal,
         prepare: (relation) => this.#keeper.prepare(relation),
-        derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
+        derive: (binding, rows) =>
+          this.source.use((client) =>
+            derivedValues(client, binding, rows, () => untilVisible(client, session.board.commits, clock, signal)),
+          ),
         describe: (entry) => this.schema.describe(entry),
         refresh: (entry) => this.#keeper.refresh(entry),
         relabeled: (entry) => this.schema.relabeled(entry),
