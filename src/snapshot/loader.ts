@@ -236,7 +236,7 @@ export class Loader {
       return null;
     } catch (error) {
       if (!(error instanceof DataRefusedError)) throw error;
-      if ((await relabeled(table.entry)) && (await refresh(table.entry))) return 'refreshed';
+      if (table.outdated() || ((await relabeled(table.entry)) && (await refresh(table.entry)))) return 'refreshed';
       await onRefused(table.entry, error);
       return 'given-up';
     }

@@ -47,8 +47,8 @@ export class LabelKeeper {
   readonly #users = new Map<number, Map<string, TableName>>();
   /** Names that changes had and nobody knows. */
   readonly #strangers = new Map<number, Set<string>>();
-  /** Everything of before is durable when the stream has passed this. */
-  readonly #passed = new Map<string, Lsn>();
+  /** Types whose names of before nobody can write any more: null, or the position that has all that were written. */
+  readonly #ended = new Map<string, Lsn | null>();
   /** Rises with every change of what names mean. */
   version = 0;
 
@@ -145,9 +145,11 @@ export class LabelKeeper {
         await this.#parts.onRelabeled({ tables, reload: true, pause: null });
         await this.#keep({ ...known, unsettled: { ...unsettled, reload: false } });
       }
-      const passed = this.#passed.get(key);
-      if (passed === undefined) this.#passed.set(key, current);
-      else if (durable >= passed && !unsettled.reload) {
+      // `current` was read a moment ago, perhaps before the last of them committed: the next look's is good.
+      const end = this.#ended.get(key);
+      if (end === undefined) this.#ended.set(key, null);
+      else if (end === null) this.#ended.set(key, current);
+      else if (durable >= end) {
         await this.#keep(settled(known));
         await this.#parts.onRelabeled({ tables, reload: false, pause: null });
       }
@@ -192,7 +194,7 @@ export class LabelKeeper {
   async #keep(known: KnownEnum): Promise<void> {
     await this.#store.set(known);
     this.#known?.set(tableKey(known), known);
-    this.#passed.delete(tableKey(known));
+    this.#ended.delete(tableKey(known));
     this.version += 1;
   }
 

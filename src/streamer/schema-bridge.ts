@@ -169,6 +169,7 @@ export class SchemaBridge implements SchemaService {
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
+    this.#boundAt.set(tableKey(entry), this.#labels.version);
     if (followed.pause !== null) return followed;
     for (const [relation, before] of bindings) {
       await this.#bind(entry, relation);
@@ -200,7 +201,10 @@ export class SchemaBridge implements SchemaService {
     if (at.applied < this.#noticedAt) return;
     this.#noticedAt = null;
     const tables = (await this.#parts.store.list()).filter((table) => table.state !== 'paused');
-    await this.ensure(tables.map(({ schema, name }) => ({ schema, name })));
+    await this.ensure(tables.map(({ schema, name }) => ({ schema, name }))).catch((error: unknown) => {
+      // One that was dropped meanwhile: the next look at the publication deals with it.
+      if (!(error instanceof ConfigurationError)) throw error;
+    });
   }
 
   async describe(entry: TableEntry): Promise<LoadTable> {
@@ -226,6 +230,7 @@ export class SchemaBridge implements SchemaService {
         isKey: model.replicaIdentity.columns.includes(column.name),
       })),
     };
+    const version = this.#labels.version;
     const { binding } = this.#bindingOf(entry, relation);
     const typed = (name: string) => ({
       name,
@@ -234,6 +239,7 @@ export class SchemaBridge implements SchemaService {
     const read = binding.sourceIndexes.map((i) => typed((relation.columns[i] as { name: string }).name));
     return {
       entry,
+      outdated: () => version < this.#labels.version,
       // The binding's rows come from the chunk, whose columns are just those that it writes.
       binding: { ...binding, sourceIndexes: binding.columns.map((_, i) => i) },
       chunk: {
