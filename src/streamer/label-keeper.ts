@@ -76,7 +76,7 @@ export class LabelKeeper {
   }
 
   async #change(known: KnownEnum, now: KnownEnum): Promise<boolean> {
-    const { log, onRelabeled, source, store } = this.#parts;
+    const { link, log, onRelabeled, source, store } = this.#parts;
     const { horizon, quiet } = await source.use(horizonOf);
     const planned = async () => relabel(known, now, await this.#store.present(now.schema, now.name), horizon);
     let plan = await planned();
@@ -86,11 +86,12 @@ export class LabelKeeper {
     const what = `Label ${plan.renamed.join(', and ')} in enum ${displayName(now)} on the primary`;
     let refusal = plan.refused;
     while (refusal === null && plan.statements.length > 0) {
-      const tried = plan.statements;
-      const error = await run(this.#parts.link, tried);
+      const tried = plan.statements.join();
+      const error = await run(link, plan.statements);
+      if (error === null) break;
+      // A statement that was repeated because its connection was lost finds its work done.
       plan = await planned();
-      // A statement that was repeated after its connection was lost finds its work done.
-      if (plan.refused !== null || plan.statements.join() === tried.join()) refusal = plan.refused ?? error;
+      refusal = plan.refused ?? (plan.statements.join() === tried ? error : null);
     }
     if (refusal !== null) {
       const mend = plan.statements.length > 0 ? `; run there: ${plan.statements.join('; ')}` : '';
