@@ -1,5 +1,5 @@
 /** SPEC section 4, "Schema drift": ALTER TYPE ... RENAME VALUE on the primary, which no WAL announces. */
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { createDatabasePair } from '../harness/cluster.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query, withClient } from '../harness/sql.js';
@@ -42,6 +42,9 @@ async function labels(url: string): Promise<unknown[]> {
   const sql = `SELECT e.enumlabel::text AS label FROM pg_catalog.pg_enum e JOIN pg_catalog.pg_type t ON t.oid = e.enumtypid WHERE t.typname = 'mood' ORDER BY e.enumsortorder`;
   return (await query<{ label: string }>(url, sql)).map(({ label }) => label);
 }
+
+// On CockroachDB each statement of the schema is a job of its own.
+vi.setConfig({ testTimeout: 150_000 });
 
 describeDialects('renamed labels of an enum', (dialect) => {
   it('G9 reach rows of before, of meanwhile and of after, in one transaction and across one that stays open', async () => {
@@ -135,7 +138,7 @@ describeDialects('renamed labels of an enum', (dialect) => {
     {
       await using stream = new RunningStream(pair);
       const begun = async () => (await query(pair.secondary.url, 'SELECT 1 FROM t WHERE id >= 100 LIMIT 1')).length > 0;
-      await waitFor(() => begun().catch(() => false), { what: 'the first chunk is there' });
+      await waitFor(() => begun().catch(() => false), { what: 'the first chunk is there', timeoutMs: 50_000 });
       await query(pair.primary.url, `ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'`);
       await query(
         pair.primary.url,
@@ -176,7 +179,9 @@ describeDialects('renamed labels of an enum', (dialect) => {
     expect(state()?.reason).toMatch(
       /sad is blue now in enum public\.mood .* the secondary has both labels, sad and blue/,
     );
-    expect(it_.stream.log.entries.some(({ message }) => /db:sync -- --table public\.t/.test(message))).toBe(true);
+    // Said when the pause is stored.
+    const said = () => it_.stream.log.entries.some(({ message }) => /db:sync -- --table public\.t/.test(message));
+    await waitFor(said, { what: 'the command that mends it is named' });
     for (const name of TABLES) await it_.stream.streamer.resync({ schema: 'public', name });
     const same = async () => {
       for (const table of TABLES) {
