@@ -8,7 +8,7 @@ import { type SqlStatement, StatementError, type TargetSession } from '../apply/
 import type { Backoff } from '../core/backoff.js';
 import type { Change, Row } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
-import { FencedError, StreamHaltError } from '../core/errors.js';
+import { FencedError, StreamHaltError, UnfitChangeError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
 import type { StreamCounters } from '../core/status.js';
@@ -87,11 +87,15 @@ export class Applier {
       await this.#careful(session, parts, changes, checkpoint);
     });
     // Applied by an attempt whose answer was lost: those who follow along must know all the same.
-    if (found)
+    if (found) {
+      // Tables that it paused are paused on the secondary, and not here.
+      if (careful)
+        throw new RestartFromCheckpoint('A batch with refused changes was applied, but its answer was lost.');
       this.#options.onApplied(
         parts,
         fold(changes, (relation) => this.#options.registry.lookup(relation)),
       );
+    }
     const seconds = (performance.now() - started) / 1000;
     counters.applySecondsTotal += seconds;
     counters.lastBatchSeconds = seconds;
@@ -219,7 +223,7 @@ export class Applier {
 
   /**
    * The normal way: one round trip. False when the secondary refused the data, also after its table was made to fit the
-   * primary's current schema.
+   * primary's current schema, or when a change does not say which row it means.
    */
   async #applyFolded(
     session: TargetSession,
@@ -227,9 +231,9 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<boolean> {
-    const { registry } = this.#options;
     for (;;) {
-      const steps = fold(changes, (relation) => registry.lookup(relation));
+      const steps = this.#folded(changes);
+      if (steps === null) return false;
       const statements = this.#compile(steps, session);
       try {
         const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
@@ -247,6 +251,16 @@ export class Applier {
     }
   }
 
+  /** Null when a change does not say which row it means: the careful way finds it. */
+  #folded(changes: readonly Change[]): Step[] | null {
+    try {
+      return fold(changes, (relation) => this.#options.registry.lookup(relation));
+    } catch (error) {
+      if (error instanceof UnfitChangeError) return null;
+      throw error;
+    }
+  }
+
   /** Looks whether the refused statement's table has changed on the primary in a way that the WAL does not announce. */
   async #refresh(error: unknown, statements: readonly Statement[], offset: number): Promise<boolean> {
     const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
@@ -255,9 +269,19 @@ export class Applier {
   }
 
   async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
-    const { registry } = this.#options;
-    const steps = fold(part.changes, (relation) => registry.lookup(relation));
-    const statements = this.#compile(steps, session);
+    const steps = this.#folded(part.changes);
+    const statements = steps === null ? [] : this.#compile(steps, session);
+    const outcome = steps === null ? 'refused' : await this.#tryPart(session, statements);
+    if (outcome === 'again') return this.#applyPart(session, part);
+    if (outcome === 'refused') {
+      this.#options.counters.batchesReordered += 1;
+      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+    }
+    this.#options.onApplied([part], steps ?? this.#folded(part.changes) ?? []);
+    this.#countRows(statements, [part]);
+  }
+
+  async #tryPart(session: TargetSession, statements: readonly Statement[]): Promise<'applied' | 'again' | 'refused'> {
     try {
       const counts = await session.pipeline([
         { text: 'SAVEPOINT dbr_part', values: [] },
@@ -265,15 +289,12 @@ export class Applier {
         { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
       ]);
       this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+      return 'applied';
     } catch (error) {
       if (classify(error).action !== 'bisect') throw error;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
-      if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
-      this.#options.counters.batchesReordered += 1;
-      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+      return this.#withoutCopy(error, statements) ? 'again' : 'refused';
     }
-    this.#options.onApplied([part], steps);
-    this.#countRows(statements, [part]);
   }
 
   async #careful(

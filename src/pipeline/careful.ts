@@ -1,11 +1,11 @@
 /**
- * The careful way through a batch that the secondary refused: the whole of it with rows taken out and put back, then
+ * The careful way through a batch that the secondary refused, or that holds a change which does not say its row: the whole of it with rows taken out and put back, then
  * halves of it in source order, down to the single change at fault. That change becomes a dead letter and its table is
  * paused, in the same target transaction as everything else (G9), or the stream halts, as DB_APPLY_ON_ERROR says.
  */
 import type { TargetSession } from '../apply/target-session.js';
 import type { Change, Row } from '../core/change.js';
-import { StreamHaltError } from '../core/errors.js';
+import { StreamHaltError, UnfitChangeError } from '../core/errors.js';
 import { displayName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import { formatLsn } from '../core/lsn.js';
@@ -56,10 +56,16 @@ async function applyRange(
   await applyRange(context, parts, changes, middle, to, depth + 1);
 }
 
-/** Null when the range is applied; the error, with nothing of the range applied, when its data were refused. */
+/** Null when the range is applied; the error, with nothing of the range applied, when it cannot be. */
 async function tryRange(context: CarefulContext, changes: readonly Change[], depth: number): Promise<unknown> {
   const { session, registry } = context;
-  const steps = fold(changes, (relation) => registry.lookup(relation));
+  let steps: readonly Step[];
+  try {
+    steps = fold(changes, (relation) => registry.lookup(relation));
+  } catch (error) {
+    if (error instanceof UnfitChangeError) return error;
+    throw error;
+  }
   if (steps.length === 0) return null;
   const savepoint = `dbr_${depth}`;
   const isLoading = (binding: Binding) => registry.get(binding.relation)?.state !== 'streaming';
@@ -106,6 +112,12 @@ async function giveUpOn(
   const where = `transaction ${part.xid}, commit LSN ${formatLsn(part.commitLsn)}`;
   const reason = error instanceof Error ? error.message : String(error);
   if (onError === 'halt') {
+    if (error instanceof UnfitChangeError)
+      throw new StreamHaltError(`${error.message} (${where})`, {
+        code: error.code,
+        remedy: `${error.remedy} DB_APPLY_ON_ERROR=pause-table pauses only the table.`,
+        cause: error,
+      });
     throw new StreamHaltError(`The secondary refused ${article(change.kind)} on ${names} (${where}): ${reason}`, {
       code: 'apply-refused',
       remedy: `${verdict.hint} Mend it on the secondary; the stream goes on from this transaction. DB_APPLY_ON_ERROR=pause-table pauses only the table.`,
@@ -130,7 +142,10 @@ async function giveUpOn(
         new Date(part.commitAtMs).toISOString(),
       ],
     });
-    const paused = `${article(change.kind)} was refused by the secondary: ${reason}`;
+    const paused =
+      error instanceof UnfitChangeError
+        ? `${reason} ${error.remedy}`
+        : `${article(change.kind)} was refused by the secondary: ${reason}`;
     await session.run({
       text: `UPDATE db_redundancy.tables SET state = 'paused', reason = $4, updated_at = now() WHERE stream = $1 AND schema_name = $2 AND table_name = $3`,
       values: [stream, relation.schema, relation.name, paused],
@@ -140,7 +155,7 @@ async function giveUpOn(
     if (entry) Object.assign(entry, { state: 'paused', reason: paused });
     log.error(
       { table: displayName(relation), sqlstate: verdict.sqlstate, err: error, commitLsn: formatLsn(part.commitLsn) },
-      `Table ${displayName(relation)} is paused, the change is kept as a dead letter; mend the cause, then run db:sync -- --table ${displayName(relation)}`,
+      `Table ${displayName(relation)} is paused, the change is kept as a dead letter; ${error instanceof UnfitChangeError ? `${reason} ${error.remedy}` : `mend the cause, then run db:sync -- --table ${displayName(relation)}`}`,
     );
   }
 }

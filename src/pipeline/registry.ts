@@ -59,8 +59,8 @@ export class TableEntry implements TableName {
   /** The load is over, and stored as such. */
   loaded(): void {
     this.state = this.afterLoad();
+    this.purge = this.again;
     this.again = false;
-    this.purge = false;
   }
 
   status(): TableStatus {

@@ -10,7 +10,7 @@ import type { StreamSession } from './session.js';
 import { missingFromPublication } from './setup.js';
 import type { TableKeeper } from './table-keeper.js';
 import type { TablesStore } from './tables-store.js';
-import { changedUnannounced } from './unannounced.js';
+import { watchUnannounced } from './unannounced.js';
 
 export interface WatchParts {
   readonly source: SourcePool;
@@ -59,7 +59,19 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
     const unpublished = await missingFromPublication(client, publication, streamed);
     if (unpublished.length > 0) throw new PublicationChangedError(unpublished);
     const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
-    const watch = { store, log, publication, seen: fingerprints, isStreaming };
-    for (const table of await changedUnannounced(client, watch)) await keeper.resync(table);
+    const watch = { store, publication, seen: fingerprints, isStreaming };
+    await watchUnannounced(client, watch, async (table, { consequence, what }) => {
+      const name = displayName(table);
+      const entry = registry.get(table);
+      if (consequence === 'pause' && entry) {
+        await keeper.pause(entry, `${what} on the primary, which cannot be followed while streaming`);
+        return;
+      }
+      log.warn(
+        { table: name, what },
+        `${name}: ${what}, which the WAL does not carry: it is compared with the primary again`,
+      );
+      await keeper.resync(table);
+    });
   });
 }

@@ -11,7 +11,7 @@ import { displayName, quoteTable, type TableName, tableKey } from '../core/ident
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
-import { type Binding, bind } from '../pipeline/binding.js';
+import { type Binding, bind, identityColumns } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
@@ -107,7 +107,7 @@ export class SchemaBridge implements SchemaService {
   async prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
-    if (!known || !sameColumns(known, relation)) {
+    if (!known || !sameColumns(known, relation) || !(await this.#keyStands(entry, relation))) {
       const followed = await this.#follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
@@ -115,6 +115,24 @@ export class SchemaBridge implements SchemaService {
     if (entry.expired) entry.bindAnew();
     await this.#bind(entry, relation);
     return { reload, pause: await this.#identify(entry, relation) };
+  }
+
+  /**
+   * Whether the WAL says that the primary key is the secondary's. An identity that is not the primary key says nothing of
+   * it, and then the catalog is asked: under another key two rows of the primary might become one here.
+   */
+  async #keyStands(entry: TableEntry, relation: Relation): Promise<boolean> {
+    entry.target ??= await this.#targetOf(entry);
+    const key = entry.target?.primaryKey;
+    if (!key || relation.replicaIdentity !== 'd') return false;
+    const identity = identityColumns(relation, (name) => this.#presentName(entry, relation, name));
+    return identity.length === key.length && key.every((name) => identity.includes(name));
+  }
+
+  /** The column's name on the secondary; null: it is gone. */
+  #presentName(entry: TableEntry, relation: Relation, name: string): string | null {
+    const found = matchColumns(namesOf(relation), this.#known.get(tableKey(entry)) ?? []).get(name);
+    return found === undefined && entry.target?.byName.has(name) ? name : (found ?? null);
   }
 
   /**

@@ -18,11 +18,12 @@ import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.
 import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
-import { TableRegistry } from '../pipeline/registry.js';
+import { type TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { ReconcileSchedule } from '../reconcile/parts.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 import { TargetReader } from '../reconcile/target-reader.js';
+import type { LoadTable } from '../snapshot/load-table.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -37,6 +38,7 @@ import { alignPublication, alignSlot, type SetupContext, setUp } from './setup.j
 import { composeSnapshot, judgeReadiness } from './status.js';
 import { TableKeeper } from './table-keeper.js';
 import { TablesStore } from './tables-store.js';
+import { lookBeforeLoad } from './unannounced.js';
 
 export interface StreamerOptions {
   readonly primary: ClientConfig;
@@ -308,7 +310,7 @@ export class Streamer implements StatusSource {
         signal,
         prepare: (relation) => this.#keeper.prepare(relation),
         derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
-        describe: (entry) => this.schema.describe(entry),
+        describe: (entry) => this.#describe(entry),
         refresh: (entry) => this.#keeper.refresh(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
         onTrouble: (reason) => {
@@ -367,6 +369,13 @@ export class Streamer implements StatusSource {
       );
       await clock.sleep(STANDBY_POLL_MS, signal);
     }
+  }
+
+  async #describe(entry: TableEntry): Promise<LoadTable> {
+    const { publication } = this.#options.settings;
+    const watch = { publication, seen: this.#fingerprints, store: this.store };
+    await this.source.use((client) => lookBeforeLoad(client, watch, entry));
+    return this.schema.describe(entry);
   }
 
   #noteSlot(slot: SlotInfo | null): void {

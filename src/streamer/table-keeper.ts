@@ -82,9 +82,12 @@ export class TableKeeper {
   async resync(table: TableName): Promise<void> {
     const { loadPending, registry, store } = this.#parts;
     const entry = registry.get(table);
-    if (entry?.state !== 'streaming') return;
+    // One that is paused is compared by whoever takes it up again.
+    if (!entry || entry.state === 'paused') return;
     await store.orderResync(table);
-    Object.assign(entry, { state: 'pending', purge: true });
+    // A load that has begun meanwhile may have passed what is to be compared.
+    if (entry.state === 'streaming') Object.assign(entry, { state: 'pending', purge: true });
+    else entry.again = true;
     loadPending();
   }
 
