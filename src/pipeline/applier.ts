@@ -15,6 +15,8 @@ import type { StreamCounters } from '../core/status.js';
 import type { Binding } from './binding.js';
 import { applyCarefully, type CarefulContext } from './careful.js';
 import { compileSteps, rereadStatements, type Statement } from './compile.js';
+import { placeOf } from './dead-letter.js';
+import { applyTransactions, deferredHalt, describeRefusal, reportOf } from './deferred.js';
 import type { TransactionPart } from './entries.js';
 import { fold, type Step } from './fold.js';
 import type { TableEntry, TableRegistry } from './registry.js';
@@ -35,6 +37,7 @@ export interface ApplierOptions {
   readonly onMissing: (binding: Binding, rows: readonly Row[]) => void;
   /** The secondary refused rows of this table: makes it fit the primary again; true when that may have helped. */
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   /** Sees what a committed transaction changed, for the windows of running chunks. */
   readonly onApplied: (parts: readonly TransactionPart[], steps: readonly Step[]) => void;
   /** The secondary cannot be reached, or can be again (null). */
@@ -124,8 +127,10 @@ export class Applier {
         part = await next();
       }
       const checkpoint = checkpointOf(part);
-      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
+      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch(async (error: unknown) => {
         this.#throwIfMoved(error, 0);
+        if (error instanceof StatementError && error.index === 1 && classify(error).action === 'bisect')
+          await this.#giveUpAtCommit(error, placeOf(part));
         throw error;
       });
       this.#at = checkpoint;
@@ -136,13 +141,31 @@ export class Applier {
     } catch (error) {
       session.destroy();
       this.#session = null;
-      if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+      if (error instanceof FencedError || error instanceof StreamHaltError || error instanceof RestartFromCheckpoint)
+        throw error;
       const verdict = classify(error);
-      // Refused rows were dealt with part by part; what is refused now, a deferred constraint, would be so again.
+      // Refused rows were dealt with part by part, a constraint that is checked at COMMIT above: this would be refused again.
       const refused = verdict.action === 'halt' || verdict.action === 'bisect';
       if (refused && !(error instanceof CheckpointMovedError)) throw this.#halted(error);
       throw new RestartFromCheckpoint(`A large transaction was interrupted (${verdict.hint})`, { cause: error });
     }
+  }
+
+  /**
+   * A large transaction breaks a constraint that is checked at COMMIT, and its changes are not in memory any more: the
+   * constraint's table is paused, and the transaction is read again without it.
+   */
+  async #giveUpAtCommit(error: StatementError, place: string): Promise<void> {
+    const { onError, pauseTable, registry } = this.#options;
+    const report = reportOf(error);
+    const entry = report && registry.get({ schema: report.schema, name: report.table });
+    // Broken from the other end of a foreign key, perhaps: nobody knows from which, and the table named is paused already.
+    if (onError === 'halt' || !entry || entry.state === 'paused') throw deferredHalt(error, place);
+    const what = describeRefusal(error);
+    await pauseTable(entry, `a large transaction (${place}) was refused by the secondary at its end: ${what}`);
+    throw new RestartFromCheckpoint('A table was paused under a large transaction, which is read again.', {
+      cause: error,
+    });
   }
 
   /**
@@ -176,8 +199,12 @@ export class Applier {
     if (refused !== null) throw new DataRefusedError(refused);
   }
 
-  /** Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules. */
+  /**
+   * Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules.
+   * Throws DataRefusedError when the secondary refuses the rows.
+   */
   async inTransaction(work: (session: TargetSession) => Promise<void>): Promise<void> {
+    let refused: unknown = null;
     await this.#untilDurable(null, async (session) => {
       try {
         await session.exec('BEGIN');
@@ -194,9 +221,11 @@ export class Applier {
         await session.exec('COMMIT');
       } catch (error) {
         if (!session.broken) await session.rollback().catch(() => undefined);
-        throw error;
+        if (error instanceof CheckpointMovedError || classify(error).action !== 'bisect') throw error;
+        refused = error;
       }
     });
+    if (refused !== null) throw new DataRefusedError(refused);
   }
 
   /** Moves the checkpoint without data (idle progress, lease renewal). */
@@ -303,13 +332,10 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<void> {
-    const deadLetters = this.#options.registry.deadLetters;
-    const before = new Map(
-      this.#options.registry.all().map((entry) => [entry, { state: entry.state, reason: entry.reason }]),
-    );
+    const forget = this.#options.registry.remember();
     try {
       await session.exec('BEGIN');
-      await applyCarefully(this.#carefulContext(session), parts, changes);
+      await applyTransactions(this.#carefulContext(session), parts);
       await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
@@ -317,8 +343,7 @@ export class Applier {
       await session.exec('COMMIT');
     } catch (error) {
       // A table that was paused in a transaction that did not commit is not paused.
-      for (const [entry, { state, reason }] of before) Object.assign(entry, { state, reason });
-      this.#options.registry.deadLetters = deadLetters;
+      forget();
       if (!session.broken) await session.rollback().catch(() => undefined);
       throw error;
     }

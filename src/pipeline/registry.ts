@@ -100,6 +100,16 @@ export class TableRegistry {
     return [...this.#entries.values()];
   }
 
+  /** The tables' states and the dead letters as they are now; called, the answer puts them back: the transaction was not kept. */
+  remember(): () => void {
+    const { deadLetters } = this;
+    const states = this.all().map((entry) => ({ entry, state: entry.state, reason: entry.reason }));
+    return () => {
+      for (const { entry, reason, state } of states) Object.assign(entry, { state, reason });
+      this.deadLetters = deadLetters;
+    };
+  }
+
   /** Of these changes, how many are counted only, because their table is paused or waits for its load. */
   countSkipped(changes: readonly Change[]): number {
     if (this.all().every((entry) => entry.state === 'streaming')) return 0;

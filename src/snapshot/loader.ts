@@ -52,8 +52,9 @@ export class Loader {
       await this.#options.settled;
       const table = await this.#options.describe(entry);
       const started = this.#options.clock.monotonic();
-      if (table.binding.key === null) await this.#tasks.add(() => loadUnkeyed(this.#options, table));
-      else await this.#loadKeyed(table);
+      if (table.binding.key === null) {
+        if (!(await this.#tasks.add(() => loadUnkeyed(this.#options, table)))) throw new LoadGivenUp();
+      } else await this.#loadKeyed(table);
       const seconds = (this.#options.clock.monotonic() - started) / 1000;
       this.#options.log.info(
         { table: displayName(entry), rows: entry.rowsLoaded, seconds: Math.round(seconds * 10) / 10 },

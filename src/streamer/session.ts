@@ -175,6 +175,7 @@ export class StreamSession {
           rows.map((row) => keyTexts(binding, row)),
         ),
       refresh: deps.refresh,
+      pauseTable: deps.pauseTable,
       onApplied: (parts, steps) => this.#board.note(parts, steps),
       onTrouble: deps.onTrouble,
       start: current,

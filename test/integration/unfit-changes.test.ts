@@ -116,7 +116,9 @@ describeDialects('changes that do not say which row they mean', (dialect) => {
     await it_.stream.caughtUp();
     expect(stateOf(it_, 'bag')).toMatchObject({
       state: 'paused',
-      reason: expect.stringMatching(/^A change of public\.bag, which has no key on the secondary, does not carry the old/),
+      reason: expect.stringMatching(
+        /^A change of public\.bag, which has no key on the secondary, does not carry the old/,
+      ),
     });
     expect(await lettersOf(it_, 'bag')).toMatchObject([{ operation: 'update' }]);
     await expectSame(it_, 'other');
