@@ -74,9 +74,21 @@ export class Loader {
   /** Reads keys again on the primary and makes the secondary equal for them. Resolves when done. */
   async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
     await this.#options.settled;
-    const table = await this.#options.describe(entry);
+    const table = await this.#describeForRepair(entry);
+    if (table === null) return;
     for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
       await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+    }
+  }
+
+  /** Null when the table lacks something, and was paused for it. */
+  async #describeForRepair(entry: TableEntry): Promise<LoadTable | null> {
+    try {
+      return await this.#options.describe(entry);
+    } catch (error) {
+      if (!isOfTable(error)) throw error;
+      await this.#options.onUnreadable(entry, error);
+      return null;
     }
   }
 

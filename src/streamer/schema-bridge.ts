@@ -78,7 +78,8 @@ export class SchemaBridge implements SchemaService {
     refuseMissing(catalog, tables);
     const translation = await this.#translate(catalog);
     await this.#followWhileAway(catalog);
-    const { afterLoad, conflicts, statements } = await this.#diff(catalog, translation);
+    const { afterLoad, conflicts, statements, target } = await this.#diff(catalog, translation);
+    await this.#orderBereft(catalog, target);
     const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
     for (const statement of [...statements, ...afterLoad]) {
       try {
@@ -113,8 +114,8 @@ export class SchemaBridge implements SchemaService {
       reload = followed.reload;
     }
     if (entry.expired) entry.bindAnew();
-    await this.#bind(entry, relation);
-    return { reload, pause: await this.#identify(entry, relation) };
+    const unfit = await this.#bind(entry, relation);
+    return { reload, pause: unfit ?? (await this.#identify(entry, relation)) };
   }
 
   /**
@@ -144,8 +145,8 @@ export class SchemaBridge implements SchemaService {
     if (relation.replicaIdentity !== 'i' || found()) return null;
     const refused = await this.ensure([entry]).then(() => null, refusal);
     entry.target = null;
-    await this.#bind(entry, relation);
-    if (found()) return null;
+    const unfit = await this.#bind(entry, relation);
+    if (unfit !== null || found()) return unfit;
     const columns = relation.columns.filter((column) => column.isKey).map((column) => column.name);
     return `its replica identity on the primary is an index over (${columns.join(', ')}) that the secondary lacks${refused === null ? '' : `: ${refused}`}`;
   }
@@ -156,13 +157,17 @@ export class SchemaBridge implements SchemaService {
     this.#refreshed.set(tableKey(entry), now);
     const bindings = [...entry.bindings];
     const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
-    await this.ensure([entry]);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
     if (followed.pause !== null) return followed;
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null) return { pause: dropped, reload: false };
+    await this.ensure([entry]);
+    entry.target = null;
     for (const [relation, before] of bindings) {
-      await this.#bind(entry, relation);
+      const unfit = await this.#bind(entry, relation);
+      if (unfit !== null) return { pause: unfit, reload: false };
       refuseOtherOutputs(entry, before, entry.bindings.get(relation));
     }
     return followed;
@@ -174,6 +179,12 @@ export class SchemaBridge implements SchemaService {
     const model = catalog.tables[0] as TableModel;
     await this.#rebuildIfOrdered(entry, catalog);
     if (!this.#known.has(tableKey(entry))) await this.#store(entry, model, []);
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null)
+      throw new ConfigurationError(`${displayName(entry)}: ${dropped}.`, {
+        code: 'dropped-on-secondary',
+        remedy: `Run ${pauseRemedy(entry)}.`,
+      });
     await this.#readTarget(entry);
     const filled = new Set(this.#filled(entry).map((column) => column.name));
     const written = model.columns.filter(
@@ -259,9 +270,31 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #diff(catalog: CatalogModel, translation: Translation) {
-    return this.#parts.link.with(async (session) =>
-      diffTarget(await readTargetCatalog(session.client, catalog.tables), translation),
-    );
+    return this.#parts.link.with(async (session) => {
+      const target = await readTargetCatalog(session.client, catalog.tables);
+      return { ...diffTarget(target, translation), target };
+    });
+  }
+
+  /**
+   * Tables that were loaded once, and of which somebody has dropped columns on the secondary, or all of it: what is about
+   * to be created there has no values. Ordered before it is, so that a crash in between finds the gap again.
+   */
+  async #orderBereft(catalog: CatalogModel, target: CatalogModel): Promise<void> {
+    const { log, store } = this.#parts;
+    const bereft = catalog.tables.filter((model) => {
+      const known = this.#known.get(tableKey(model));
+      const found = target.tables.find((table) => sameName(table, model));
+      return known?.some(({ name }) => !found?.columns.some((column) => column.name === name)) === true;
+    });
+    if (bereft.length === 0) return;
+    for (const stored of await store.list()) {
+      const loaded = stored.state === 'streaming' || stored.state === 'loading';
+      if (!loaded || !bereft.some((model) => sameName(model, stored))) continue;
+      const name = displayName(stored);
+      log.warn({ table: name }, `${name} or columns of it were dropped on the secondary: it is loaded anew`);
+      await store.orderResync(stored);
+    }
   }
 
   /** Columns that were renamed, dropped or retyped while no process streamed: before a comparison takes them for new ones. */
@@ -311,24 +344,42 @@ export class SchemaBridge implements SchemaService {
     return { pause: null, reload: followed.reload };
   }
 
-  async #bind(entry: TableEntry, relation: Relation): Promise<void> {
-    const known = this.#known.get(tableKey(entry)) ?? [];
+  /** Returns why the table must be paused, where the secondary lacks what the relation has. */
+  async #bind(entry: TableEntry, relation: Relation): Promise<string | null> {
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null) return dropped;
+    await this.#readTarget(entry);
+    const { binding, unknown } = this.#bindingOf(entry, relation);
+    if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
+    entry.bindings.set(relation, binding);
+    return null;
+  }
+
+  /**
+   * What the table had when it was last made to fit and has no more: somebody dropped it on the secondary. Created anew it
+   * would have no values, and what the stream knows of its rows is not all of them.
+   */
+  async #dropped(entry: TableEntry): Promise<string | null> {
+    const known = this.#known.get(tableKey(entry));
+    if (!known) return null;
+    let creates = entry.state === 'pending';
     for (let attempt = 0; ; attempt++) {
-      await this.#readTarget(entry);
-      const { binding, unknown } = this.#bindingOf(entry, relation);
-      const present = matchColumns(namesOf(relation), known);
-      const lacking = unknown.filter((name) => present.get(name) != null);
-      if (lacking.length === 0) {
-        if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
-        entry.bindings.set(relation, binding);
-        return;
+      entry.target ??= await this.#targetOf(entry);
+      const { target } = entry;
+      const lacking = known.filter(({ name }) => !target?.byName.has(name)).map(({ name }) => name);
+      if (lacking.length === 0) return null;
+      if (creates) {
+        // Every row of it is about to be read.
+        creates = false;
+        await this.ensure([entry]);
+        entry.target = null;
+        continue;
       }
-      // CockroachDB may show a column a moment after the ALTER TABLE that added it has returned.
-      if (attempt >= SCHEMA_VISIBLE_ATTEMPTS) {
-        throw new StreamHaltError(`${displayName(entry)} on the secondary lacks the columns ${lacking.join(', ')}.`, {
-          code: 'columns-missing',
-          remedy: `Run ${pauseRemedy(entry)}.`,
-        });
+      const lags = await this.#parts.link.with(async (session) => session.dialect.schemaLags);
+      if (!lags || attempt >= SCHEMA_VISIBLE_ATTEMPTS) {
+        entry.target = null;
+        if (target === null) return 'its table was dropped on the secondary';
+        return `column ${lacking.join(', ')} was dropped on the secondary, though the primary has it`;
       }
       await this.#parts.clock.sleep(SCHEMA_VISIBLE_POLL_MS);
       entry.target = null;
