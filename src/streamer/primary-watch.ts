@@ -6,6 +6,7 @@ import { classify } from '../core/policy.js';
 import type { TableRegistry } from '../pipeline/registry.js';
 import { readPublication, readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import type { SourcePool } from '../source/sql-pool.js';
+import { absorbed, describeAbsorbed, unlikeTheirPartitions } from './absorbed.js';
 import type { StreamSession } from './session.js';
 import { missingFromPublication } from './setup.js';
 import type { TableKeeper } from './table-keeper.js';
@@ -56,8 +57,15 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
     session.ledger.sourceAt((await readSourceState(client)).currentLsn);
     for (const table of (await readPublication(client, publication)) ?? []) await keeper.discover(table);
     const streamed = registry.all().filter((entry) => entry.state !== 'paused');
-    const unpublished = await missingFromPublication(client, publication, streamed);
+    const missing = await missingFromPublication(client, publication, streamed);
+    const taken = await absorbed(client, publication, missing);
+    for (const each of taken) await keeper.pause(each.table, describeAbsorbed(each));
+    const unpublished = missing.filter((entry) => !taken.some(({ table }) => table === entry));
     if (unpublished.length > 0) throw new PublicationChangedError(unpublished);
+    for (const { reason, ...table } of await unlikeTheirPartitions(client, publication)) {
+      const entry = registry.get(table);
+      if (entry && entry.state !== 'paused') await keeper.pause(entry, reason);
+    }
     const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
     const watch = { store, publication, seen: fingerprints, isStreaming };
     await watchUnannounced(client, watch, async (table, { consequence, what }) => {

@@ -19,6 +19,7 @@ import {
   type SlotInfo,
 } from '../source/slot.js';
 import type { SourcePool } from '../source/sql-pool.js';
+import { absorbed, describeAbsorbed } from './absorbed.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
 import { decideStart } from './slot-guard.js';
 import type { TablesStore } from './tables-store.js';
@@ -101,9 +102,11 @@ export async function alignPublication(context: SetupContext): Promise<TableName
     const expected = (await store.list()).filter((table) => table.state !== 'paused');
     const unpublished = await missingFromPublication(client, publication, expected);
     if (unpublished.length === 0) return [];
+    const taken = await absorbed(client, publication, unpublished);
+    for (const each of taken) await store.pause(each.table, describeAbsorbed(each));
     const gone = await notThere(client, unpublished);
     for (const table of gone) await store.pause(table, 'the table was dropped or renamed on the primary');
-    const back = unpublished.filter((table) => !gone.includes(table));
+    const back = unpublished.filter((table) => !gone.includes(table) && !taken.some((each) => each.table === table));
     await orderUnpublished(context, back);
     if (back.length > 0) await ensurePublication(client, publication, back);
     return back;

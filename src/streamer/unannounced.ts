@@ -121,22 +121,39 @@ async function difference(client: ClientBase, before: Fingerprint, now: Fingerpr
   if (alike && before.expressions !== now.expressions) return compare('a generated column has another expression');
   if (before.key !== undefined && before.key !== now.key)
     return compare('its primary key was dropped and created again');
-  if (!(await onlyAddedEmpty(client, before.leaves, now.leaves)))
-    return compare('partitions were emptied, removed or attached');
-  return null;
+  const partitions = await changedPartitions(client, before.leaves, now.leaves);
+  return partitions.length > 0 ? compare(partitions.join(' and ')) : null;
 }
 
 const keyColumns = ({ key }: Fingerprint) => (key ?? '').slice((key ?? '').indexOf(':') + 1);
 
-/** A new partition without rows is the everyday case: its rows come by the stream. */
-async function onlyAddedEmpty(client: ClientBase, before: readonly string[], now: readonly string[]): Promise<boolean> {
-  if (before.some((leaf) => !now.includes(leaf))) return false;
-  const added = now.filter((leaf) => !before.includes(leaf)).map((leaf) => leaf.split(':')[0] as string);
-  if (added.length === 0) return true;
-  // Rows that came since it was attached are in the stream as well; comparing the table once more does no harm.
-  const { rows } = await client.query<{ used: string }>(
-    'SELECT count(*)::text AS used FROM unnest($1::oid[]) AS o WHERE pg_relation_size(o) > 0',
-    [added],
+/**
+ * What has become of partitions that the WAL does not say. A new one without rows is the everyday case: its rows come by
+ * the stream. Of one that has some, those that came since it was attached are in the stream as well; comparing the table
+ * once more does no harm.
+ */
+async function changedPartitions(
+  client: ClientBase,
+  before: readonly string[],
+  now: readonly string[],
+): Promise<string[]> {
+  const oids = (leaves: readonly string[]) => leaves.map((leaf) => leaf.split(':')[0] as string);
+  const changed = [
+    ...new Set([
+      ...oids(before.filter((leaf) => !now.includes(leaf))),
+      ...oids(now.filter((leaf) => !before.includes(leaf))),
+    ]),
+  ];
+  if (changed.length === 0) return [];
+  // What has been dropped has no name any more, and its number is all that is left to be said.
+  const { rows } = await client.query<{ oid: string; name: string; used: string }>(
+    `SELECT o::text AS oid, o::regclass::text AS name, coalesce(pg_relation_size(o) > 0, false)::text AS used FROM unnest($1::oid[]) AS o`,
+    [`{${changed.join(',')}}`],
   );
-  return rows[0]?.used === '0';
+  const [then, there] = [new Set(oids(before)), new Set(oids(now))];
+  return rows.flatMap(({ name, oid, used }) => {
+    if (!there.has(oid)) return [`its partition ${name} was detached or dropped`];
+    if (then.has(oid)) return [`its partition ${name} was emptied or rewritten`];
+    return used === 'true' ? [`its partition ${name} was attached with rows`] : [];
+  });
 }
