@@ -50,7 +50,8 @@ export class Loader {
     this.#active.add(entry);
     try {
       await this.#options.settled;
-      const table = await this.#options.describe(entry);
+      // As few at a time as read: all tables at once would keep the stream from the catalog.
+      const table = await this.#soon(() => this.#options.describe(entry));
       const started = this.#options.clock.monotonic();
       if (table.binding.key === null) {
         if (!(await this.#tasks.add(() => loadUnkeyed(this.#options, table)))) throw new LoadGivenUp();
@@ -81,10 +82,16 @@ export class Loader {
     }
   }
 
+  /** Before the ranges that wait: what is left to be done for a table is little, and lets it stream. */
+  async #soon<T>(work: () => Promise<T>): Promise<T> {
+    // Without a timeout or a signal there is always a result.
+    return (await this.#tasks.add(work, { priority: 1 })) as T;
+  }
+
   /** Null when the table lacks something, and was paused for it. */
   async #describeForRepair(entry: TableEntry): Promise<LoadTable | null> {
     try {
-      return await this.#options.describe(entry);
+      return await this.#soon(() => this.#options.describe(entry));
     } catch (error) {
       if (!isOfTable(error)) throw error;
       await this.#options.onUnreadable(entry, error);
@@ -97,8 +104,8 @@ export class Loader {
     const { progress, source } = this.#options;
     let ranges = await progress.ranges(entry);
     if (ranges.length === 0) {
-      const bounds = await source.use((client) =>
-        keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES),
+      const bounds = await this.#soon(() =>
+        source.use((client) => keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES)),
       );
       const plan = bounds.map((upper, rangeNo) => ({ rangeNo, upper }));
       if (entry.purge) plan.push({ rangeNo: PURGE_RANGE, upper: null });
@@ -126,7 +133,7 @@ export class Loader {
         const batch = keys;
         await this.#tasks.add(() => this.#keys(table, batch, () => [progress.rereadDone(entry, batch)]));
       }
-    } while (!(await this.#finish(table)));
+    } while (!(await this.#soon(() => this.#finish(table))));
   }
 
   async #range(table: LoadTable, range: RangeProgress, lower: Key | null): Promise<void> {

@@ -65,6 +65,8 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** The watch of the primary takes two, the apply loop one; the rest is for short looks at the catalog. */
+const STREAM_CONNECTIONS = 6;
 /** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
 const RECONCILE_CONNECTIONS = 4;
 /** While it is held; the controller of the same process wakes the stream earlier. */
@@ -76,7 +78,10 @@ export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
   readonly counters = zeroCounters();
   readonly link: TargetLink;
+  /** For the stream itself: nobody keeps a connection of it while waiting for the stream. */
   readonly source: SourcePool;
+  /** For loads and comparisons, which do. */
+  readonly lanes: SourcePool;
   readonly store: TablesStore;
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
@@ -102,10 +107,9 @@ export class Streamer implements StatusSource {
   constructor(options: StreamerOptions) {
     this.#options = options;
     const { clock, primary, secondary } = options;
-    this.source = new SourcePool(
-      { ...primary, application_name: 'db-redundancy' },
-      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
-    );
+    const source = { ...primary, application_name: 'db-redundancy' };
+    this.source = new SourcePool(source, STREAM_CONNECTIONS);
+    this.lanes = new SourcePool(source, 2 * options.settings.loadConcurrency + 1 + RECONCILE_CONNECTIONS);
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
       connect: () => TargetSession.connect({ ...secondary, application_name: 'db-redundancy meta' }, metaPatience),
@@ -131,7 +135,7 @@ export class Streamer implements StatusSource {
     });
     this.reconciler = new Reconciler({
       stream: options.settings.stream,
-      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.lanes },
       schedule: options.reconcile ?? null,
       connectReader: () => TargetReader.connect(secondary),
       compared: (entry, fresh) => this.schema.compared(entry, fresh),
@@ -154,7 +158,11 @@ export class Streamer implements StatusSource {
    * comes later is reported in the status and tried again.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const onAbort = () => this.#abort.abort(signal.reason);
+    const onAbort = () => {
+      this.#abort.abort(signal.reason);
+      // A statement of the set-up may wait for as long as somebody's transaction or a dead network likes.
+      if (this.#session === null) void this.source.close().catch(() => undefined);
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     const { clock, log } = this.#options;
@@ -181,7 +189,7 @@ export class Streamer implements StatusSource {
     } finally {
       signal.removeEventListener('abort', onAbort);
       await this.#session?.close();
-      await Promise.all([this.link.close(), this.source.close()]);
+      await Promise.all([this.link.close(), this.source.close(), this.lanes.close()]);
     }
   }
 
@@ -296,7 +304,7 @@ export class Streamer implements StatusSource {
     const session = new StreamSession(
       { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
       {
-        source: this.source,
+        lanes: this.lanes,
         link: this.link,
         connectTarget: () =>
           TargetSession.connect(
@@ -418,6 +426,7 @@ export class Streamer implements StatusSource {
       schema: this.schema,
       clock,
       log,
+      signal: this.#abort.signal,
     };
   }
 }

@@ -152,7 +152,11 @@ describeDialects('rows of a load that the secondary refuses', (dialect) => {
       { name: 'bag', state: 'paused' },
       { name: 'other', state: 'streaming' },
     ];
-    await waitFor(() => expect(states()).toEqual(both) === undefined, { what: 'one is paused, the other streams' });
+    const asExpected = () => {
+      expect(states()).toEqual(both);
+      return true;
+    };
+    await waitFor(asExpected, { what: 'one is paused, the other streams' });
     expect(stream.streamer.snapshot().tables.find((table) => table.name === 'bag')?.reason).toMatch(
       /^its rows were refused by the secondary: .*never/,
     );

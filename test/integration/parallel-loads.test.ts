@@ -1,0 +1,46 @@
+/** Many loads that end together wait for the apply loop with a connection each: the loop must never wait for one of those. */
+import { expect, it } from 'vitest';
+import { createDatabasePair } from '../harness/cluster.js';
+import { describeDialects } from '../harness/secondary-dialects.js';
+import { query, withClient } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
+import { bothSides, RunningStream } from './support/stream.js';
+
+const TABLES = 30;
+
+describeDialects('loads in parallel', (dialect) => {
+  it('G9 that end together leave the stream its connections, though it needs the primary for every batch', async () => {
+    await using pair = await createDatabasePair('parallel', dialect);
+    await query(
+      pair.primary.url,
+      `CREATE FUNCTION shout(t text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT upper(t) || '!' $$;
+       CREATE TABLE derived (id int PRIMARY KEY, v text, loud text GENERATED ALWAYS AS (shout(v)) STORED)`,
+    );
+    for (let i = 0; i < TABLES; i++)
+      await query(
+        pair.primary.url,
+        `CREATE TABLE t${i} (id int PRIMARY KEY); INSERT INTO t${i} SELECT generate_series(1, 50)`,
+      );
+    await using stream = new RunningStream(pair);
+    const states = () => stream.streamer.snapshot().tables;
+    let writing = true;
+    const writer = withClient(pair.primary.url, async (client) => {
+      // New shapes of a table: each makes the apply loop ask the primary's catalog.
+      for (let n = 1; writing; n++) {
+        await client.query('INSERT INTO derived (id, v) VALUES ($1, $2)', [n, `v${n}`]);
+        if (n % 20 === 0 && n <= 200) await client.query(`ALTER TABLE derived ADD COLUMN c${n} int`);
+      }
+    });
+    try {
+      const all = () => states().length === TABLES + 1 && states().every((table) => table.state === 'streaming');
+      await waitFor(all, { what: 'every table streams', timeoutMs: 40_000 });
+    } finally {
+      writing = false;
+      await writer;
+    }
+    await stream.caughtUp();
+    expect(stream.streamer.counters.reconnects).toBe(0);
+    const { primary, secondary } = await bothSides(pair, 'derived');
+    expect(secondary).toEqual(primary);
+  });
+});
