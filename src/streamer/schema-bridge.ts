@@ -66,6 +66,7 @@ export class SchemaBridge implements SchemaService {
   readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
+  readonly #turns = new Map<string, Promise<void>>();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
@@ -105,7 +106,11 @@ export class SchemaBridge implements SchemaService {
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
-  async prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
+  prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
+    return this.#inTurn(entry, () => this.#prepare(entry, relation));
+  }
+
+  async #prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
     if (!known || !sameColumns(known, relation) || !(await this.#keyStands(entry, relation))) {
@@ -151,7 +156,11 @@ export class SchemaBridge implements SchemaService {
     return `its replica identity on the primary is an index over (${columns.join(', ')}) that the secondary lacks${refused === null ? '' : `: ${refused}`}`;
   }
 
-  async refresh(entry: TableEntry): Promise<Fitted | null> {
+  refresh(entry: TableEntry): Promise<Fitted | null> {
+    return this.#inTurn(entry, () => this.#refresh(entry));
+  }
+
+  async #refresh(entry: TableEntry): Promise<Fitted | null> {
     const now = this.#parts.clock.monotonic();
     if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return null;
     this.#refreshed.set(tableKey(entry), now);
@@ -173,12 +182,33 @@ export class SchemaBridge implements SchemaService {
     return followed;
   }
 
-  async describe(entry: TableEntry): Promise<LoadTable> {
+  describe(entry: TableEntry): Promise<LoadTable> {
+    return this.#inTurn(entry, () => this.#describe(entry));
+  }
+
+  /** The stream follows a table and loads ask for it: in the middle of one the other would see a column neither here nor there. */
+  #inTurn<T>(entry: TableEntry, work: () => Promise<T>): Promise<T> {
+    const key = tableKey(entry);
+    const turn = (this.#turns.get(key) ?? Promise.resolve()).then(work);
+    this.#turns.set(
+      key,
+      turn.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    return turn;
+  }
+
+  async #describe(entry: TableEntry): Promise<LoadTable> {
     const catalog = await this.#catalog([entry]);
     refuseMissing(catalog, [entry]);
     const model = catalog.tables[0] as TableModel;
     await this.#rebuildIfOrdered(entry, catalog);
-    if (!this.#known.has(tableKey(entry))) await this.#store(entry, model, []);
+    if (!this.#known.has(tableKey(entry))) {
+      await this.#fitFirst(entry, model);
+      await this.#store(entry, model, []);
+    }
     const dropped = await this.#dropped(entry);
     if (dropped !== null)
       throw new ConfigurationError(`${displayName(entry)}: ${dropped}.`, {
@@ -236,6 +266,15 @@ export class SchemaBridge implements SchemaService {
     const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
     this.#compared.set(tableKey(entry), compared);
     return compared;
+  }
+
+  /** Columns that the primary has added since the secondary's table was created: before they count as known. */
+  async #fitFirst(entry: TableEntry, model: TableModel): Promise<void> {
+    entry.target = await this.#targetOf(entry);
+    const { target } = entry;
+    if (model.columns.every((column) => column.generated !== null || target?.byName.has(column.name))) return;
+    await this.ensure([entry]);
+    entry.target = null;
   }
 
   /**

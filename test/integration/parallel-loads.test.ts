@@ -12,11 +12,7 @@ const TABLES = 16;
 describeDialects('loads in parallel', (dialect) => {
   it('G9 that end together leave the stream its connections, though it needs the primary for every batch', async () => {
     await using pair = await createDatabasePair('parallel', dialect);
-    await query(
-      pair.primary.url,
-      `CREATE FUNCTION shout(t text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT upper(t) || '!' $$;
-       CREATE TABLE derived (id int PRIMARY KEY, v text, loud text GENERATED ALWAYS AS (shout(v)) STORED)`,
-    );
+    await query(pair.primary.url, 'CREATE TABLE busy (id int PRIMARY KEY, v varchar(10))');
     for (let i = 0; i < TABLES; i++)
       await query(
         pair.primary.url,
@@ -26,10 +22,10 @@ describeDialects('loads in parallel', (dialect) => {
     const states = () => stream.streamer.snapshot().tables;
     let writing = true;
     const writer = withClient(pair.primary.url, async (client) => {
-      // New shapes of a table: each makes the apply loop ask the primary's catalog.
+      // Each new shape of the table makes the apply loop ask the primary's catalog.
       for (let n = 1; writing; n++) {
-        await client.query('INSERT INTO derived (id, v) VALUES ($1, $2)', [n, `v${n}`]);
-        if (n % 20 === 0 && n <= 200) await client.query(`ALTER TABLE derived ADD COLUMN c${n} int`);
+        await client.query('INSERT INTO busy (id, v) VALUES ($1, $2)', [n, `v${n}`]);
+        if (n % 3 === 0) await client.query(`ALTER TABLE busy ALTER v TYPE varchar(${10 + n})`);
       }
     });
     try {
@@ -41,7 +37,7 @@ describeDialects('loads in parallel', (dialect) => {
     }
     await stream.caughtUp();
     expect(stream.streamer.counters.reconnects).toBe(0);
-    const { primary, secondary } = await bothSides(pair, 'derived');
+    const { primary, secondary } = await bothSides(pair, 'busy');
     expect(secondary).toEqual(primary);
   });
 });
