@@ -112,6 +112,8 @@ export class Loader {
       await progress.begin(entry, plan, table.rowEstimate);
       ranges = await progress.ranges(entry);
     }
+    // Paused by the stream while its load began: it stays so.
+    if (entry.state === 'paused') throw new LoadGivenUp();
     entry.state = 'loading';
     entry.rowsExpected = table.rowEstimate;
     entry.rowsLoaded = ranges.reduce((sum, range) => sum + range.rows, 0);

@@ -63,7 +63,7 @@ export class ProgressStore {
     );
     await this.#link.run(
       `UPDATE db_redundancy.tables SET state = 'loading', rows_expected = $4::int8, updated_at = now()
-       WHERE stream = $1 AND schema_name = $2 AND table_name = $3`,
+       WHERE stream = $1 AND schema_name = $2 AND table_name = $3 AND state <> 'paused'`,
       [this.#stream, table.schema, table.name, rowsExpected === null ? null : String(Math.round(rowsExpected))],
     );
   }
