@@ -8,13 +8,15 @@ import { type SqlStatement, StatementError, type TargetSession } from '../apply/
 import type { Backoff } from '../core/backoff.js';
 import type { Change, Row } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
-import { FencedError, StreamHaltError } from '../core/errors.js';
+import { FencedError, StreamHaltError, UnfitChangeError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Binding } from './binding.js';
 import { applyCarefully, type CarefulContext } from './careful.js';
 import { compileSteps, rereadStatements, type Statement } from './compile.js';
+import { placeOf } from './dead-letter.js';
+import { applyTransactions, deferredHalt, describeRefusal, reportOf } from './deferred.js';
 import type { TransactionPart } from './entries.js';
 import { fold, type Step } from './fold.js';
 import type { TableEntry, TableRegistry } from './registry.js';
@@ -37,6 +39,7 @@ export interface ApplierOptions {
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
   /** True when labels of the table's enums were renamed: a refresh will help. */
   readonly relabeled: (entry: TableEntry) => Promise<boolean>;
+  readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   /** Sees what a committed transaction changed, for the windows of running chunks. */
   readonly onApplied: (parts: readonly TransactionPart[], steps: readonly Step[]) => void;
   /** The secondary cannot be reached, or can be again (null). */
@@ -96,11 +99,15 @@ export class Applier {
       await this.#careful(session, parts, changes, checkpoint);
     });
     // Applied by an attempt whose answer was lost: those who follow along must know all the same.
-    if (found)
+    if (found) {
+      // Tables that it paused are paused on the secondary, and not here.
+      if (careful)
+        throw new RestartFromCheckpoint('A batch with refused changes was applied, but its answer was lost.');
       this.#options.onApplied(
         parts,
         fold(changes, (relation) => this.#options.registry.lookup(relation)),
       );
+    }
     const seconds = (performance.now() - started) / 1000;
     counters.applySecondsTotal += seconds;
     counters.lastBatchSeconds = seconds;
@@ -129,8 +136,10 @@ export class Applier {
         part = await next();
       }
       const checkpoint = checkpointOf(part);
-      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
+      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch(async (error: unknown) => {
         this.#throwIfMoved(error, 0);
+        if (error instanceof StatementError && error.index === 1 && classify(error).action === 'bisect')
+          await this.#giveUpAtCommit(error, placeOf(part));
         throw error;
       });
       this.#at = checkpoint;
@@ -141,7 +150,8 @@ export class Applier {
     } catch (error) {
       session.destroy();
       this.#session = null;
-      if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+      if (error instanceof FencedError || error instanceof StreamHaltError || error instanceof RestartFromCheckpoint)
+        throw error;
       if (error instanceof RelabeledError) {
         await this.#options.refresh(error.table);
         throw new RestartFromCheckpoint('A large transaction begins anew, because labels of an enum were renamed', {
@@ -149,11 +159,28 @@ export class Applier {
         });
       }
       const verdict = classify(error);
-      // Refused rows were dealt with part by part; what is refused now, a deferred constraint, would be so again.
+      // Refused rows were dealt with part by part, a constraint that is checked at COMMIT above: this would be refused again.
       const refused = verdict.action === 'halt' || verdict.action === 'bisect';
       if (refused && !(error instanceof CheckpointMovedError)) throw this.#halted(error);
       throw new RestartFromCheckpoint(`A large transaction was interrupted (${verdict.hint})`, { cause: error });
     }
+  }
+
+  /**
+   * A large transaction breaks a constraint that is checked at COMMIT, and its changes are not in memory any more: the
+   * constraint's table is paused, and the transaction is read again without it.
+   */
+  async #giveUpAtCommit(error: StatementError, place: string): Promise<void> {
+    const { onError, pauseTable, registry } = this.#options;
+    const report = reportOf(error);
+    const entry = report && registry.get({ schema: report.schema, name: report.table });
+    // Broken from the other end of a foreign key, perhaps: nobody knows from which, and the table named is paused already.
+    if (onError === 'halt' || !entry || entry.state === 'paused') throw deferredHalt(error, place);
+    const what = describeRefusal(error);
+    await pauseTable(entry, `a large transaction (${place}) was refused by the secondary at its end: ${what}`);
+    throw new RestartFromCheckpoint('A table was paused under a large transaction, which is read again.', {
+      cause: error,
+    });
   }
 
   /**
@@ -187,8 +214,12 @@ export class Applier {
     if (refused !== null) throw new DataRefusedError(refused);
   }
 
-  /** Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules. */
+  /**
+   * Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules.
+   * Throws DataRefusedError when the secondary refuses the rows.
+   */
   async inTransaction(work: (session: TargetSession) => Promise<void>): Promise<void> {
+    let refused: unknown = null;
     await this.#untilDurable(null, async (session) => {
       try {
         await session.exec('BEGIN');
@@ -205,9 +236,11 @@ export class Applier {
         await session.exec('COMMIT');
       } catch (error) {
         if (!session.broken) await session.rollback().catch(() => undefined);
-        throw error;
+        if (error instanceof CheckpointMovedError || classify(error).action !== 'bisect') throw error;
+        refused = error;
       }
     });
+    if (refused !== null) throw new DataRefusedError(refused);
   }
 
   /** Moves the checkpoint without data (idle progress, lease renewal). */
@@ -234,7 +267,7 @@ export class Applier {
 
   /**
    * The normal way: one round trip. False when the secondary refused the data, also after its table was made to fit the
-   * primary's current schema.
+   * primary's current schema, or when a change does not say which row it means.
    */
   async #applyFolded(
     session: TargetSession,
@@ -242,9 +275,9 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<boolean> {
-    const { registry } = this.#options;
     for (;;) {
-      const steps = fold(changes, (relation) => registry.lookup(relation));
+      const steps = this.#folded(changes);
+      if (steps === null) return false;
       const statements = this.#compile(steps, session);
       try {
         const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
@@ -262,6 +295,16 @@ export class Applier {
     }
   }
 
+  /** Null when a change does not say which row it means: the careful way finds it. */
+  #folded(changes: readonly Change[]): Step[] | null {
+    try {
+      return fold(changes, (relation) => this.#options.registry.lookup(relation));
+    } catch (error) {
+      if (error instanceof UnfitChangeError) return null;
+      throw error;
+    }
+  }
+
   /** Looks whether the refused statement's table has changed on the primary in a way that the WAL does not announce. */
   async #refresh(error: unknown, statements: readonly Statement[], offset: number): Promise<boolean> {
     const entry = this.#refusedTable(error, statements, offset);
@@ -274,9 +317,19 @@ export class Applier {
   }
 
   async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
-    const { registry } = this.#options;
-    const steps = fold(part.changes, (relation) => registry.lookup(relation));
-    const statements = this.#compile(steps, session);
+    const steps = this.#folded(part.changes);
+    const statements = steps === null ? [] : this.#compile(steps, session);
+    const outcome = steps === null ? 'refused' : await this.#tryPart(session, statements);
+    if (outcome === 'again') return this.#applyPart(session, part);
+    if (outcome === 'refused') {
+      this.#options.counters.batchesReordered += 1;
+      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+    }
+    this.#options.onApplied([part], steps ?? this.#folded(part.changes) ?? []);
+    this.#countRows(statements, [part]);
+  }
+
+  async #tryPart(session: TargetSession, statements: readonly Statement[]): Promise<'applied' | 'again' | 'refused'> {
     try {
       const counts = await session.pipeline([
         { text: 'SAVEPOINT dbr_part', values: [] },
@@ -284,17 +337,15 @@ export class Applier {
         { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
       ]);
       this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+      return 'applied';
     } catch (error) {
       if (classify(error).action !== 'bisect') throw error;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
-      if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
+      if (this.#withoutCopy(error, statements)) return 'again';
       const entry = this.#refusedTable(error, statements, CONTROL_STATEMENTS_BEFORE);
       if (entry && (await this.#options.relabeled(entry))) throw new RelabeledError(entry);
-      this.#options.counters.batchesReordered += 1;
-      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+      return 'refused';
     }
-    this.#options.onApplied([part], steps);
-    this.#countRows(statements, [part]);
   }
 
   async #careful(
@@ -303,13 +354,10 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<void> {
-    const deadLetters = this.#options.registry.deadLetters;
-    const before = new Map(
-      this.#options.registry.all().map((entry) => [entry, { state: entry.state, reason: entry.reason }]),
-    );
+    const forget = this.#options.registry.remember();
     try {
       await session.exec('BEGIN');
-      await applyCarefully(this.#carefulContext(session), parts, changes);
+      await applyTransactions(this.#carefulContext(session), parts);
       await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
@@ -317,8 +365,7 @@ export class Applier {
       await session.exec('COMMIT');
     } catch (error) {
       // A table that was paused in a transaction that did not commit is not paused.
-      for (const [entry, { state, reason }] of before) Object.assign(entry, { state, reason });
-      this.#options.registry.deadLetters = deadLetters;
+      forget();
       if (!session.broken) await session.rollback().catch(() => undefined);
       throw error;
     }

@@ -30,6 +30,11 @@ export interface Binding {
   /** Position in `columns` of the key's columns, in key order; null for a table without a key. */
   readonly key: readonly number[] | null;
   readonly keyNames: readonly string[];
+  /**
+   * Whether the WAL names a row by that key: it is part of the replica identity. Where it is not, an update that carries
+   * no old values may have changed the key without saying so.
+   */
+  readonly identified: boolean;
   readonly converters: readonly (ValueConverter | null)[] | null;
   /** Null where the WAL carries every column that is written. */
   readonly derivation: Derivation | null;
@@ -106,6 +111,9 @@ export function bind(
     converters.push(options.converter(column, name));
   });
   const keyNames = keyColumns(relation, target, options.rename);
+  const identity = identityColumns(relation, options.rename);
+  // A generated column of the key is in the primary's identity, though not in the WAL.
+  const derived = new Set(derivation?.outputs.map((output) => output.name));
   const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
   return {
     binding: {
@@ -115,6 +123,7 @@ export function bind(
       columns,
       key: key?.includes(-1) ? null : key,
       keyNames: keyNames ?? [],
+      identified: keyNames?.every((name) => identity.includes(name) || derived.has(name)) ?? false,
       converters: converters.some((converter) => converter !== null) ? converters : null,
       derivation,
     },
@@ -129,11 +138,14 @@ function keyColumns(
   rename: (name: string) => string | null,
 ): readonly string[] | null {
   if (relation.replicaIdentity !== 'i') return target.primaryKey;
-  const identity = relation.columns
-    .filter((column) => column.isKey)
-    .map((column) => rename(column.name) ?? column.name);
+  const identity = identityColumns(relation, rename);
   const same = (list: readonly string[]) =>
     list.length === identity.length && list.every((name) => identity.includes(name));
   if (target.primaryKey && same(target.primaryKey)) return target.primaryKey;
   return target.uniques.find(same) ?? null;
+}
+
+/** Columns of the replica identity, by their names on the secondary. Under REPLICA IDENTITY FULL: every column. */
+export function identityColumns(relation: Relation, rename: (name: string) => string | null): string[] {
+  return relation.columns.filter((column) => column.isKey).map((column) => rename(column.name) ?? column.name);
 }

@@ -54,10 +54,12 @@ export class Loader {
     let refreshed = false;
     try {
       await this.#options.settled;
-      const table = await this.#options.describe(entry);
+      // As few at a time as read: all tables at once would keep the stream from the catalog.
+      const table = await this.#soon(() => this.#options.describe(entry));
       const started = this.#options.clock.monotonic();
-      if (table.binding.key === null) await this.#tasks.add(() => loadUnkeyed(this.#options, table));
-      else await this.#loadKeyed(table);
+      if (table.binding.key === null) {
+        if (!(await this.#tasks.add(() => loadUnkeyed(this.#options, table)))) throw new LoadGivenUp();
+      } else await this.#loadKeyed(table);
       const seconds = (this.#options.clock.monotonic() - started) / 1000;
       this.#options.log.info(
         { table: displayName(entry), rows: entry.rowsLoaded, seconds: Math.round(seconds * 10) / 10 },
@@ -78,8 +80,9 @@ export class Loader {
   /** Reads keys again on the primary and makes the secondary equal for them. Resolves when done. */
   async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
     await this.#options.settled;
+    const table = await this.#describeForRepair(entry);
+    if (table === null) return;
     try {
-      const table = await this.#options.describe(entry);
       for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
         await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
       }
@@ -89,19 +92,38 @@ export class Loader {
     }
   }
 
+  /** Before the ranges that wait: what is left to be done for a table is little, and lets it stream. */
+  async #soon<T>(work: () => Promise<T>): Promise<T> {
+    // Without a timeout or a signal there is always a result.
+    return (await this.#tasks.add(work, { priority: 1 })) as T;
+  }
+
+  /** Null when the table lacks something, and was paused for it. */
+  async #describeForRepair(entry: TableEntry): Promise<LoadTable | null> {
+    try {
+      return await this.#soon(() => this.#options.describe(entry));
+    } catch (error) {
+      if (!isOfTable(error)) throw error;
+      await this.#options.onUnreadable(entry, error);
+      return null;
+    }
+  }
+
   async #loadKeyed(table: LoadTable): Promise<void> {
     const { entry } = table;
     const { progress, source } = this.#options;
     let ranges = await progress.ranges(entry);
     if (ranges.length === 0) {
-      const bounds = await source.use((client) =>
-        keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES),
+      const bounds = await this.#soon(() =>
+        source.use((client) => keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES)),
       );
       const plan = bounds.map((upper, rangeNo) => ({ rangeNo, upper }));
       if (entry.purge) plan.push({ rangeNo: PURGE_RANGE, upper: null });
       await progress.begin(entry, plan, table.rowEstimate);
       ranges = await progress.ranges(entry);
     }
+    // Paused by the stream while its load began: it stays so.
+    if (entry.state === 'paused') throw new LoadGivenUp();
     entry.state = 'loading';
     entry.rowsExpected = table.rowEstimate;
     entry.rowsLoaded = ranges.reduce((sum, range) => sum + range.rows, 0);
@@ -125,7 +147,7 @@ export class Loader {
         const batch = keys;
         await this.#tasks.add(() => this.#keys(table, batch, () => [progress.rereadDone(entry, batch)]));
       }
-    } while (!(await this.#finish(table)));
+    } while (!(await this.#soon(() => this.#finish(table))));
   }
 
   async #range(table: LoadTable, range: RangeProgress, lower: Key | null): Promise<void> {

@@ -2,6 +2,7 @@
 import { FencedError, RedundancyError, StreamHaltError } from '../core/errors.js';
 import { classify } from '../core/policy.js';
 import type { StreamStatus } from '../core/status.js';
+import { RestartFromCheckpoint } from '../pipeline/applier.js';
 import { PublicationChangedError } from './primary-watch.js';
 
 export interface Judgement {
@@ -20,6 +21,7 @@ export function judgeEnd(error: unknown, haltedRetryMs = HALTED_RETRY_MS): Judge
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof FencedError) return { status: 'fenced', detail: message, waitMs: STANDBY_POLL_MS };
   if (error instanceof PublicationChangedError) return { status: 'starting', detail: message, waitMs: 0 };
+  if (error instanceof RestartFromCheckpoint) return { status: 'starting', detail: message, waitMs: null };
   const verdict = classify(error);
   const refused = error instanceof RedundancyError && error.exitCode !== 1;
   if (error instanceof StreamHaltError || refused || verdict.action === 'halt') {

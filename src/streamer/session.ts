@@ -45,7 +45,8 @@ export interface SessionSettings {
 }
 
 export interface SessionDependencies {
-  readonly source: SourcePool;
+  /** For loads, which wait for the apply loop with a connection in their hands: the loop itself must not need one of these. */
+  readonly lanes: SourcePool;
   readonly link: TargetLink;
   readonly connectTarget: () => Promise<TargetSession>;
   readonly registry: TableRegistry;
@@ -129,6 +130,7 @@ export class StreamSession {
       startLsn: this.#start.lsn,
       statusIntervalMs: statusIntervalMs(source.walSenderTimeoutMs),
       serverVersion: source.serverVersion,
+      signal: this.#deps.signal,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;
@@ -177,16 +179,17 @@ export class StreamSession {
         ),
       refresh: deps.refresh,
       relabeled: deps.relabeled,
+      pauseTable: deps.pauseTable,
       onApplied: (parts, steps) => this.#board.note(parts, steps),
       onTrouble: deps.onTrouble,
       start: current,
     });
     this.#applier = applier;
-    this.settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
+    this.settled = deps.lanes.use((client) => untilSettled(client, deps.clock, signal));
     this.settled.catch((error: unknown) => this.#fail(error));
     this.#loader = new Loader({
       settled: this.settled,
-      source: deps.source,
+      source: deps.lanes,
       link: deps.link,
       progress: new ProgressStore(deps.link, settings.stream),
       applier,

@@ -18,11 +18,12 @@ import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.
 import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
-import { TableRegistry } from '../pipeline/registry.js';
+import { type TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { ReconcileSchedule } from '../reconcile/parts.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 import { TargetReader } from '../reconcile/target-reader.js';
+import type { LoadTable } from '../snapshot/load-table.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -38,6 +39,7 @@ import { alignPublication, alignSlot, type SetupContext, setUp } from './setup.j
 import { composeSnapshot, judgeReadiness } from './status.js';
 import { TableKeeper } from './table-keeper.js';
 import { TablesStore } from './tables-store.js';
+import { lookBeforeLoad } from './unannounced.js';
 
 export interface StreamerOptions {
   readonly primary: ClientConfig;
@@ -67,6 +69,8 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** The watch of the primary takes two, the apply loop one; the rest is for short looks at the catalog. */
+const STREAM_CONNECTIONS = 6;
 /** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
 const RECONCILE_CONNECTIONS = 4;
 /** While it is held; the controller of the same process wakes the stream earlier. */
@@ -78,7 +82,10 @@ export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
   readonly counters = zeroCounters();
   readonly link: TargetLink;
+  /** For the stream itself: nobody keeps a connection of it while waiting for the stream. */
   readonly source: SourcePool;
+  /** For loads and comparisons, which do. */
+  readonly lanes: SourcePool;
   readonly store: TablesStore;
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
@@ -104,10 +111,9 @@ export class Streamer implements StatusSource {
   constructor(options: StreamerOptions) {
     this.#options = options;
     const { clock, primary, secondary } = options;
-    this.source = new SourcePool(
-      { ...primary, application_name: 'db-redundancy' },
-      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
-    );
+    const source = { ...primary, application_name: 'db-redundancy' };
+    this.source = new SourcePool(source, STREAM_CONNECTIONS);
+    this.lanes = new SourcePool(source, 2 * options.settings.loadConcurrency + 1 + RECONCILE_CONNECTIONS);
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
       connect: () => TargetSession.connect({ ...secondary, application_name: 'db-redundancy meta' }, metaPatience),
@@ -134,7 +140,7 @@ export class Streamer implements StatusSource {
     });
     this.reconciler = new Reconciler({
       stream: options.settings.stream,
-      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.lanes },
       schedule: options.reconcile ?? null,
       connectReader: () => TargetReader.connect(secondary),
       compared: (entry, fresh) => this.schema.compared(entry, fresh),
@@ -157,7 +163,11 @@ export class Streamer implements StatusSource {
    * comes later is reported in the status and tried again.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const onAbort = () => this.#abort.abort(signal.reason);
+    const onAbort = () => {
+      this.#abort.abort(signal.reason);
+      // A statement of the set-up may wait for as long as somebody's transaction or a dead network likes.
+      if (this.#session === null) void this.source.close().catch(() => undefined);
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     const { clock, log } = this.#options;
@@ -184,7 +194,7 @@ export class Streamer implements StatusSource {
     } finally {
       signal.removeEventListener('abort', onAbort);
       await this.#session?.close();
-      await Promise.all([this.link.close(), this.source.close()]);
+      await Promise.all([this.link.close(), this.source.close(), this.lanes.close()]);
     }
   }
 
@@ -299,7 +309,7 @@ export class Streamer implements StatusSource {
     const session = new StreamSession(
       { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
       {
-        source: this.source,
+        lanes: this.lanes,
         link: this.link,
         connectTarget: () =>
           TargetSession.connect(
@@ -316,7 +326,7 @@ export class Streamer implements StatusSource {
           this.source.use((client) =>
             derivedValues(client, binding, rows, () => untilVisible(client, session.board.commits, clock, signal)),
           ),
-        describe: (entry) => this.schema.describe(entry),
+        describe: (entry) => this.#describe(entry),
         refresh: (entry) => this.#keeper.refresh(entry),
         relabeled: (entry) => this.schema.relabeled(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
@@ -378,6 +388,13 @@ export class Streamer implements StatusSource {
     }
   }
 
+  async #describe(entry: TableEntry): Promise<LoadTable> {
+    const { publication } = this.#options.settings;
+    const watch = { publication, seen: this.#fingerprints, store: this.store };
+    await this.source.use((client) => lookBeforeLoad(client, watch, entry));
+    return this.schema.describe(entry);
+  }
+
   #noteSlot(slot: SlotInfo | null): void {
     this.#slot = slot && { ...slot, atMs: this.#options.clock.now() };
   }
@@ -418,6 +435,7 @@ export class Streamer implements StatusSource {
       schema: this.schema,
       clock,
       log,
+      signal: this.#abort.signal,
     };
   }
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError } from '../core/errors.js';
 import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import type { TableState } from '../core/status.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 import type { Relabeled } from './label-keeper.js';
@@ -84,9 +85,13 @@ export class TableKeeper {
   async resync(table: TableName): Promise<void> {
     const { loadPending, registry, store } = this.#parts;
     const entry = registry.get(table);
-    if (entry?.state !== 'streaming') return;
-    await store.orderResync(table);
-    Object.assign(entry, { state: 'pending', purge: true });
+    // One that is paused is compared by whoever takes it up again.
+    if (!entry || entry.state === 'paused') return;
+    await store.orderResync(table, { leavePaused: true });
+    if ((entry.state as TableState) === 'paused') return;
+    // A load that has begun meanwhile may have passed what is to be compared.
+    if (entry.state === 'streaming') Object.assign(entry, { state: 'pending', purge: true });
+    else entry.again = true;
     loadPending();
   }
 

@@ -909,6 +909,7 @@ async function applyWithLostAnswer(
     counters: zeroCounters(),
     signal: new AbortController().signal,
     onMissing: nothing,
+    pauseTable: () => Promise.reject(new Error('No table is to be paused.')),
     refresh: async () => false,
     relabeled: () => Promise.resolve(false),
     onApplied: (_, steps) => seen.push(...steps),
