@@ -1,5 +1,7 @@
 /** Many loads that end together wait for the apply loop with a connection each: the loop must never wait for one of those. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { parseLsn } from '../../src/core/lsn.js';
 import { createDatabasePair } from '../harness/cluster.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query, withClient } from '../harness/sql.js';
@@ -26,6 +28,10 @@ describeDialects('loads in parallel', (dialect) => {
       for (let n = 1; writing; n++) {
         await client.query('INSERT INTO busy (id, v) VALUES ($1, $2)', [n, `v${n}`]);
         if (n % 3 === 0) await client.query(`ALTER TABLE busy ALTER v TYPE varchar(${10 + n})`);
+        // Not ahead of the stream, which needs longer to follow a shape than it takes to make one.
+        const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+        const written = parseLsn(rows[0]?.lsn ?? '0/0');
+        while (writing && parseLsn(stream.streamer.snapshot().appliedLsn ?? '0/0') < written) await sleep(10);
       }
     });
     try {
