@@ -60,40 +60,46 @@ describeDialects('partitions while streaming', (dialect) => {
     await expectSame(pair, stream, 'part');
   });
 
-  onPrimaryOnly('G9 what was attached, detached or absorbed while no process ran is put right by the next one', async () => {
-    await using it_ = await streamingPair(DDL, { dialect });
-    const seen = async () =>
-      (await it_.secondary('SELECT 1 FROM db_redundancy.tables WHERE partitions IS NULL')).length === 0;
-    await waitFor(seen, { what: 'every table was looked at' });
-    await it_.stream.stop();
-    await it_.primary(
-      `ALTER TABLE part ATTACH PARTITION alone FOR VALUES IN ('asia'); ALTER TABLE part DETACH PARTITION part_us; INSERT INTO other VALUES (1, 'goes on')`,
-    );
-    await using again = await new RunningStream(it_.pair, { tables: '*' }).streaming();
-    await expectSame(it_.pair, again, 'part');
-    await expectSame(it_.pair, again, 'other');
-    expect(stateOf(again, 'alone')).toMatchObject({ state: 'paused' });
-  });
+  onPrimaryOnly(
+    'G9 what was attached, detached or absorbed while no process ran is put right by the next one',
+    async () => {
+      await using it_ = await streamingPair(DDL, { dialect });
+      const seen = async () =>
+        (await it_.secondary('SELECT 1 FROM db_redundancy.tables WHERE partitions IS NULL')).length === 0;
+      await waitFor(seen, { what: 'every table was looked at' });
+      await it_.stream.stop();
+      await it_.primary(
+        `ALTER TABLE part ATTACH PARTITION alone FOR VALUES IN ('asia'); ALTER TABLE part DETACH PARTITION part_us; INSERT INTO other VALUES (1, 'goes on')`,
+      );
+      await using again = await new RunningStream(it_.pair, { tables: '*' }).streaming();
+      await expectSame(it_.pair, again, 'part');
+      await expectSame(it_.pair, again, 'other');
+      expect(stateOf(again, 'alone')).toMatchObject({ state: 'paused' });
+    },
+  );
 
-  onPrimaryOnly('G9 a partition that is attached while the table loads, with rows that the load has passed, is not missing', async () => {
-    await using pair = await createDatabasePair('attached', dialect);
-    await query(
-      pair.primary.url,
-      `CREATE TABLE part (${COLUMNS}) PARTITION BY LIST (region); CREATE TABLE part_eu PARTITION OF part FOR VALUES IN ('eu'); ALTER TABLE part_eu ALTER v SET STORAGE EXTERNAL;
+  onPrimaryOnly(
+    'G9 a partition that is attached while the table loads, with rows that the load has passed, is not missing',
+    async () => {
+      await using pair = await createDatabasePair('attached', dialect);
+      await query(
+        pair.primary.url,
+        `CREATE TABLE part (${COLUMNS}) PARTITION BY LIST (region); CREATE TABLE part_eu PARTITION OF part FOR VALUES IN ('eu'); ALTER TABLE part_eu ALTER v SET STORAGE EXTERNAL;
        INSERT INTO part SELECT i, 'eu', repeat('x', 500000) FROM generate_series(1, 60) i;
        CREATE TABLE late (${COLUMNS}); INSERT INTO late SELECT -i, 'late', 'v' FROM generate_series(1, 20) i`,
-    );
-    await using stream = new RunningStream(pair, { tables: [{ schema: 'public', name: 'part' }] });
-    const begun = async () => (await query(pair.secondary.url, 'SELECT 1 FROM part LIMIT 1')).length > 0;
-    await waitFor(begun, { what: 'the first chunk is there', timeoutMs: 30_000 });
-    await withClient(pair.primary.url, async (client) => {
-      await client.query('BEGIN; LOCK TABLE part_eu IN ACCESS EXCLUSIVE MODE');
-      expect(stateOf(stream, 'part')).toMatchObject({ state: 'loading' });
-      await client.query(`ALTER TABLE part ATTACH PARTITION late FOR VALUES IN ('late'); COMMIT`);
-    });
-    const there = async () => (await query(pair.secondary.url, `SELECT 1 FROM part WHERE id < 0`)).length === 20;
-    await waitFor(there, { what: 'the rows of the attached partition are there', timeoutMs: 30_000 });
-  });
+      );
+      await using stream = new RunningStream(pair, { tables: [{ schema: 'public', name: 'part' }] });
+      const begun = async () => (await query(pair.secondary.url, 'SELECT 1 FROM part LIMIT 1')).length > 0;
+      await waitFor(begun, { what: 'the first chunk is there', timeoutMs: 30_000 });
+      await withClient(pair.primary.url, async (client) => {
+        await client.query('BEGIN; LOCK TABLE part_eu IN ACCESS EXCLUSIVE MODE');
+        expect(stateOf(stream, 'part')).toMatchObject({ state: 'loading' });
+        await client.query(`ALTER TABLE part ATTACH PARTITION late FOR VALUES IN ('late'); COMMIT`);
+      });
+      const there = async () => (await query(pair.secondary.url, `SELECT 1 FROM part WHERE id < 0`)).length === 20;
+      await waitFor(there, { what: 'the rows of the attached partition are there', timeoutMs: 30_000 });
+    },
+  );
 
   it('G9 a partition that names its rows in another way pauses the table before a moved row is left behind', async () => {
     await using it_ = await streamingPair(DDL, { dialect });
