@@ -46,8 +46,9 @@ const REBUILT_FOR: ReadonlySet<ConflictKind> = new Set([
   'extra-column',
 ]);
 
+/** CockroachDB may show a column a moment after the ALTER TABLE that added it has returned. */
+const SCHEMA_VISIBLE_MS = 10_000;
 const SCHEMA_VISIBLE_POLL_MS = 100;
-const SCHEMA_VISIBLE_ATTEMPTS = 100;
 
 export interface BridgeParts {
   readonly clock: Clock;
@@ -69,6 +70,8 @@ export class SchemaBridge implements SchemaService {
   /** Unique rules of the primary's table as the catalog had them last. */
   readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
+  /** When the secondary's table was last changed from here. */
+  readonly #altered = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
   readonly #labels: LabelKeeper;
   /** What names of labels meant when the table was bound. */
@@ -118,6 +121,8 @@ export class SchemaBridge implements SchemaService {
         );
       }
     }
+    if (statements.length > 0)
+      for (const table of catalog.tables) this.#altered.set(tableKey(table), this.#parts.clock.monotonic());
     for (const conflict of conflicts) deviations.push(`${conflict.object}: ${conflict.reason}`);
     for (const item of translation.promotion) {
       await link.run(
@@ -428,6 +433,7 @@ export class SchemaBridge implements SchemaService {
       const what = followed.changes.join(' and ');
       return { pause: `${what} on the primary, which the secondary refuses to follow: ${refused}`, reload: false };
     }
+    if (followed.statements.length > 0) this.#altered.set(tableKey(entry), this.#parts.clock.monotonic());
     if (followed.changes.length > 0) {
       log.warn(
         { table: displayName(entry), changes: followed.changes },
@@ -460,7 +466,7 @@ export class SchemaBridge implements SchemaService {
     const known = this.#known.get(tableKey(entry));
     if (!known) return null;
     let creates = entry.state === 'pending';
-    for (let attempt = 0; ; attempt++) {
+    for (;;) {
       entry.target ??= await this.#targetOf(entry);
       const { target } = entry;
       const lacking = known.filter(({ name }) => !target?.byName.has(name)).map(({ name }) => name);
@@ -473,7 +479,8 @@ export class SchemaBridge implements SchemaService {
         continue;
       }
       const lags = await this.#parts.link.with(async (session) => session.dialect.schemaLags);
-      if (!lags || attempt >= SCHEMA_VISIBLE_ATTEMPTS) {
+      const altered = this.#altered.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY;
+      if (!lags || this.#parts.clock.monotonic() - altered >= SCHEMA_VISIBLE_MS) {
         entry.target = null;
         if (target === null) return 'its table was dropped on the secondary';
         return `column ${lacking.join(', ')} was dropped on the secondary, though the primary has it`;
