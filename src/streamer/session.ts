@@ -45,7 +45,8 @@ export interface SessionSettings {
 }
 
 export interface SessionDependencies {
-  readonly source: SourcePool;
+  /** For loads, which wait for the apply loop with a connection in their hands: the loop itself must not need one of these. */
+  readonly lanes: SourcePool;
   readonly link: TargetLink;
   readonly connectTarget: () => Promise<TargetSession>;
   readonly registry: TableRegistry;
@@ -57,6 +58,7 @@ export interface SessionDependencies {
   readonly derive: Deriver;
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
   readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   readonly onTrouble: (reason: string | null) => void;
   /** Somebody has changed rows of the stream's tables. */
@@ -139,6 +141,7 @@ export class StreamSession {
       startLsn: this.#start.lsn,
       statusIntervalMs: statusIntervalMs(source.walSenderTimeoutMs),
       serverVersion: source.serverVersion,
+      signal: this.#deps.signal,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;
@@ -186,16 +189,18 @@ export class StreamSession {
           rows.map((row) => keyTexts(binding, row)),
         ),
       refresh: deps.refresh,
+      relabeled: deps.relabeled,
+      pauseTable: deps.pauseTable,
       onApplied: (parts, steps) => this.#board.note(parts, steps),
       onTrouble: deps.onTrouble,
       start: current,
     });
     this.#applier = applier;
-    this.settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
+    this.settled = deps.lanes.use((client) => untilSettled(client, deps.clock, signal));
     this.settled.catch((error: unknown) => this.#fail(error));
     this.#loader = new Loader({
       settled: this.settled,
-      source: deps.source,
+      source: deps.lanes,
       link: deps.link,
       progress: new ProgressStore(deps.link, settings.stream),
       applier,
@@ -206,6 +211,8 @@ export class StreamSession {
       signal,
       concurrency: settings.loadConcurrency,
       describe: deps.describe,
+      relabeled: deps.relabeled,
+      refresh: deps.refresh,
       onRefused: (entry, error) =>
         deps.pauseTable(
           entry,

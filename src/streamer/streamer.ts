@@ -19,11 +19,12 @@ import type { StatusSource, StreamSnapshot, StreamStatus } from '../core/status.
 import { migrate } from '../meta/migrate.js';
 import { TargetLink } from '../meta/target-link.js';
 import type { Ledger } from '../pipeline/ledger.js';
-import { TableRegistry } from '../pipeline/registry.js';
+import { type TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { ReconcileSchedule } from '../reconcile/parts.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 import { TargetReader } from '../reconcile/target-reader.js';
+import type { LoadTable } from '../snapshot/load-table.js';
 import { untilVisible } from '../snapshot/visible.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
@@ -31,6 +32,7 @@ import type { CountResult } from './count-check.js';
 import { zeroCounters } from './counters.js';
 import { derivedValues } from './derived-values.js';
 import { judgeEnd, STANDBY_POLL_MS } from './judge.js';
+import type { Relabeled } from './label-keeper.js';
 import { StreamAtRest } from './leave-alone.js';
 import { type WatchParts, watchPrimary } from './primary-watch.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
@@ -39,6 +41,7 @@ import { alignPublication, alignSlot, type SetupContext, setUp } from './setup.j
 import { composeSnapshot, judgeReadiness } from './status.js';
 import { TableKeeper } from './table-keeper.js';
 import { TablesStore } from './tables-store.js';
+import { lookBeforeLoad } from './unannounced.js';
 
 export interface StreamerOptions {
   readonly primary: ClientConfig;
@@ -49,6 +52,8 @@ export interface StreamerOptions {
   readonly log: Log;
   /** How often slot, publication and tables are looked at on the primary; milliseconds, 15,000 by default. */
   readonly watchIntervalMs?: number;
+  /** How soon a stream that has halted looks whether the cause was mended; milliseconds, 15,000 by default. */
+  readonly haltedRetryMs?: number;
   /** Sweeps and verifies of their own accord; none by default, but those that are ordered. */
   readonly reconcile?: ReconcileSchedule;
   /** Whether the primary may be contacted: economy mode; always, by default. */
@@ -62,6 +67,7 @@ export interface StreamerOptions {
     link: TargetLink;
     store: TablesStore;
     untilVisible: (client: ClientBase) => Promise<void>;
+    onRelabeled: (change: Relabeled) => Promise<void>;
   }) => SchemaService;
 }
 
@@ -71,6 +77,8 @@ const STOP_GRACE_MS = 5000;
 const APPLY_PATIENCE_MS = 15_000;
 const META_PATIENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 15_000;
+/** The watch of the primary takes two, the apply loop one; the rest is for short looks at the catalog. */
+const STREAM_CONNECTIONS = 6;
 /** A verify reads in one, marks in another and looks again in a third; a sweep does with one. */
 const RECONCILE_CONNECTIONS = 4;
 /** While the primary is left alone: so often the secondary is asked whether somebody has ordered something. */
@@ -84,7 +92,10 @@ export class Streamer implements StatusSource {
   readonly registry = new TableRegistry();
   readonly counters = zeroCounters();
   readonly link: TargetLink;
+  /** For the stream itself: nobody keeps a connection of it while waiting for the stream. */
   readonly source: SourcePool;
+  /** For loads and comparisons, which do. */
+  readonly lanes: SourcePool;
   readonly store: TablesStore;
   readonly schema: SchemaService;
   /** Name of this process among those that may lead the stream. */
@@ -111,10 +122,9 @@ export class Streamer implements StatusSource {
   constructor(options: StreamerOptions) {
     this.#options = options;
     const { clock, primary, secondary } = options;
-    this.source = new SourcePool(
-      { ...primary, application_name: 'db-redundancy' },
-      2 * options.settings.loadConcurrency + 2 + RECONCILE_CONNECTIONS,
-    );
+    const source = { ...primary, application_name: 'db-redundancy' };
+    this.source = new SourcePool(source, STREAM_CONNECTIONS);
+    this.lanes = new SourcePool(source, 2 * options.settings.loadConcurrency + 1 + RECONCILE_CONNECTIONS);
     const metaPatience = new Patience(META_PATIENCE_MS);
     this.link = new TargetLink({
       connect: () =>
@@ -133,6 +143,7 @@ export class Streamer implements StatusSource {
       link: this.link,
       store: this.store,
       untilVisible: (client) => untilVisible(client, this.#session?.board.commits ?? null, clock, this.#abort.signal),
+      onRelabeled: (change) => this.#keeper.relabeled(change),
     });
     this.#keeper = new TableKeeper({
       registry: this.registry,
@@ -145,7 +156,7 @@ export class Streamer implements StatusSource {
     });
     this.reconciler = new Reconciler({
       stream: options.settings.stream,
-      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.source },
+      ...{ clock, link: this.link, log: options.log, registry: this.registry, source: this.lanes },
       schedule: options.reconcile ?? null,
       connectReader: () => TargetReader.connect(secondary),
       compared: (entry, fresh) => this.schema.compared(entry, fresh),
@@ -175,7 +186,11 @@ export class Streamer implements StatusSource {
    * comes later is reported in the status and tried again.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const onAbort = () => this.#abort.abort(signal.reason);
+    const onAbort = () => {
+      this.#abort.abort(signal.reason);
+      // A statement of the set-up may wait for as long as somebody's transaction or a dead network likes.
+      if (this.#session === null) void this.source.close().catch(() => undefined);
+    };
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     const { clock, log } = this.#options;
@@ -192,7 +207,7 @@ export class Streamer implements StatusSource {
         } catch (error) {
           if (this.#abort.signal.aborted) break;
           if (error instanceof ConfigurationError && this.#report === null) throw error;
-          const { status, detail, waitMs: fixed } = judgeEnd(error);
+          const { status, detail, waitMs: fixed } = judgeEnd(error, this.#options.haltedRetryMs);
           this.#become(status, detail);
           const waitMs = fixed ?? this.#backoff.next();
           this.counters.reconnects += 1;
@@ -206,7 +221,7 @@ export class Streamer implements StatusSource {
       signal.removeEventListener('abort', onAbort);
       this.#rest.close();
       await this.#session?.close();
-      await Promise.all([this.link.close(), this.source.close()]);
+      await Promise.all([this.link.close(), this.source.close(), this.lanes.close()]);
     }
   }
 
@@ -291,7 +306,7 @@ export class Streamer implements StatusSource {
     const { clock } = this.#options;
     const signal = this.#abort.signal;
     if (this.#rest.awake) return;
-    await this.source.letGo();
+    await Promise.all([this.source.letGo(), this.lanes.letGo()]);
     while (!this.#rest.awake) {
       if (this.#rest.mode === 'elsewhere')
         this.#become(
@@ -354,7 +369,7 @@ export class Streamer implements StatusSource {
     const session = new StreamSession(
       { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
       {
-        source: this.source,
+        lanes: this.lanes,
         link: this.link,
         connectTarget: () =>
           TargetSession.connect(
@@ -368,9 +383,13 @@ export class Streamer implements StatusSource {
         log,
         signal,
         prepare: (relation) => this.#keeper.prepare(relation),
-        derive: (binding, rows) => this.source.use((client) => derivedValues(client, binding, rows)),
-        describe: (entry) => this.schema.describe(entry),
+        derive: (binding, rows) =>
+          this.source.use((client) =>
+            derivedValues(client, binding, rows, () => untilVisible(client, session.board.commits, clock, signal)),
+          ),
+        describe: (entry) => this.#describe(entry),
         refresh: (entry) => this.#keeper.refresh(entry),
+        relabeled: (entry) => this.schema.relabeled(entry),
         pauseTable: (entry, reason) => this.#keeper.pause(entry, reason),
         onTrouble: (reason) => {
           this.#trouble = reason;
@@ -445,6 +464,13 @@ export class Streamer implements StatusSource {
     }
   }
 
+  async #describe(entry: TableEntry): Promise<LoadTable> {
+    const { publication } = this.#options.settings;
+    const watch = { publication, seen: this.#fingerprints, store: this.store };
+    await this.source.use((client) => lookBeforeLoad(client, watch, entry));
+    return this.schema.describe(entry);
+  }
+
   #noteSlot(slot: SlotInfo | null): void {
     this.#slot = slot && { ...slot, atMs: this.#options.clock.now() };
   }
@@ -485,6 +511,7 @@ export class Streamer implements StatusSource {
       schema: this.schema,
       clock,
       log,
+      signal: this.#abort.signal,
     };
   }
 }

@@ -78,6 +78,7 @@ export class RunningStream implements AsyncDisposable {
       clock: systemClock,
       log: this.log,
       watchIntervalMs: 300,
+      haltedRetryMs: 500,
       ...(options.reconcile ? { reconcile: options.reconcile } : {}),
       ...(options.breathMs === undefined ? {} : { breathMs: () => options.breathMs ?? 0 }),
       schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock: systemClock, log: this.log }),
