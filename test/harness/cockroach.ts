@@ -53,7 +53,6 @@ const TEST_SETTINGS: Readonly<Record<string, string>> = {
   'kv.rangefeed.closed_timestamp_refresh_interval': `'50ms'`,
   'kv.range_merge.queue_enabled': 'false',
   'kv.range_split.by_load_enabled': 'false',
-  'spanconfig.reconciliation_job.enabled': 'false',
   'sql.stats.automatic_collection.enabled': 'false',
   'sql.stats.flush.enabled': 'false',
   'sql.metrics.statement_details.enabled': 'false',
