@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** Composition root: the one place that touches the environment, signals and exit codes. */
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { BenchOptions } from '../bench/bench.js';
 import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { runController } from './commands/controller.js';
@@ -172,6 +174,26 @@ program
   .action(async (options: { seconds: number; keep?: boolean }) => {
     const { demo } = await import('../demo/demo.js');
     await demo(options, process.stdout, stop.signal);
+  });
+
+program
+  .command('bench')
+  .description(
+    'measure against the database itself: on two databases of yours (in a schema that it drops), or on its own',
+  )
+  .option('--primary <url>', 'a PostgreSQL with wal_level logical; with --secondary')
+  .option('--secondary <url>', 'a PostgreSQL or CockroachDB')
+  .option('--only <ids>', 'workloads, separated by commas: P1,P8', (text) => text.split(','))
+  .option('--turns <n>', 'turns of each side, of which the median counts', wholeNumber, 3)
+  .option('--quick', 'little data: to see that it works')
+  .option('--idle-minutes <n>', 'length of the idle workload P12', Number, 10)
+  .option('--output <file>', 'where the JSON goes', 'bench-results.json')
+  .action(async (options: BenchOptions) => {
+    const urls = [options.primary, options.secondary];
+    redact = createRedactor(urls);
+    const { bench } = await import('../bench/bench.js');
+    const { COCKROACH_BIN: cockroach, PATH: path = '' } = process.env;
+    await bench(options, { program: fileURLToPath(import.meta.url), path, cockroach }, process.stdout, stop.signal);
   });
 
 program
