@@ -85,7 +85,7 @@ export async function bench(
       ...{ startedAt, turns: context.turns, quick: context.quick, machine, servers: facts, figures, skipped },
     };
     say('');
-    for (const line of tableLines(figures, skipped, colorsFor(output))) say(line);
+    for (const line of tableLines(figures, skipped, colorsFor(output), !context.quick)) say(line);
     say('');
     say(
       `Medians of ${context.turns} turns${context.quick ? ', quick: too little data for figures' : ''}; load of the machine ${machine.loadBefore} before, ${machine.loadAfter} after, on ${machine.cores} cores.`,

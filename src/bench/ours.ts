@@ -51,11 +51,11 @@ export class Ours implements Replication {
     });
   }
 
-  /** Resolves when every table streams. */
+  /** Resolves when every table streams. Options of this process's own Node (--cpu-prof) hold for it, too. */
   static async start(context: BenchContext, options: OursOptions): Promise<Ours> {
     const { secondary = context.secondary, tables } = options;
     const port = await reservePort();
-    const child = spawn(process.execPath, [context.program, 'streamer'], {
+    const child = spawn(process.execPath, [...process.execArgv, context.program, 'streamer'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: context.path,

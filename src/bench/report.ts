@@ -41,10 +41,16 @@ type Colors = ReturnType<typeof colorsFor>;
 
 const HEAD = ['', 'workload', 'ours', 'against', 'theirs', 'ratio', 'aim', ''];
 
-export function tableLines(figures: readonly Figure[], skipped: readonly Skipped[], color: Colors): string[] {
+/** @param judged false where there was too little data to say whether an aim was met */
+export function tableLines(
+  figures: readonly Figure[],
+  skipped: readonly Skipped[],
+  color: Colors,
+  judged = true,
+): string[] {
   const rows = figures.map((figure) => {
     const { met, ours, ratio, theirs } = judge(figure);
-    const word = met === null ? '' : met ? 'met' : 'missed';
+    const word = met === null || !judged ? '' : met ? 'met' : 'missed';
     return [
       figure.id,
       figure.workload,
