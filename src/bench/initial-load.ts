@@ -18,6 +18,8 @@ export const initialLoad: Workload = {
     let locks: readonly string[] = [];
     for (let turn = 0; turn < context.turns; turn += 1) {
       await freshTables(context, [tableSql('loaded'), insertSql('loaded', 1, rows)], 'primary');
+      // As a table that has been there for a while: with statistics, and known to be visible to all.
+      await context.primary.run(`VACUUM ANALYZE ${SCHEMA}.loaded`);
       const watch = await watchLocks(context);
       const began = performance.now();
       const ours = await Ours.start(context, { tables: ['loaded'] });

@@ -148,14 +148,17 @@ export class Applier {
   async applySteps(steps: readonly Step[], extra: readonly SqlStatement[]): Promise<void> {
     let refused: unknown = null;
     await this.#untilDurable(null, async (session) => {
-      const statements = compileSteps(steps, session.dialect);
-      try {
-        await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
-        return;
-      } catch (error) {
-        this.#throwIfMoved(error, statements.length + extra.length + CONTROL_STATEMENTS_BEFORE);
-        if (classify(error).action !== 'bisect') throw error;
-        await session.rollback();
+      for (let again = true; again; ) {
+        const statements = compileSteps(steps, session.dialect, (binding) => !this.#copiesRefused(binding));
+        try {
+          await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
+          return;
+        } catch (error) {
+          this.#throwIfMoved(error, statements.length + extra.length + CONTROL_STATEMENTS_BEFORE);
+          if (classify(error).action !== 'bisect') throw error;
+          await session.rollback();
+          again = this.#withoutCopy(error, statements);
+        }
       }
       try {
         await session.exec('BEGIN');

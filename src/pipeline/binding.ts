@@ -28,11 +28,14 @@ export interface Binding {
   readonly converters: readonly (ValueConverter | null)[] | null;
   /** Null where the WAL carries every column that is written. */
   readonly derivation: Derivation | null;
+  /** Source rows are rows of the binding's columns as they are. */
+  readonly identical: boolean;
 }
 
 /** Restates a source row as a row of the binding's columns. */
 export function project(binding: Binding, row: Row): Row {
   const { sourceIndexes, converters } = binding;
+  if (binding.identical && row.length === sourceIndexes.length) return row;
   const out = new Array<string | null | undefined>(sourceIndexes.length);
   for (let i = 0; i < sourceIndexes.length; i++) out[i] = row[sourceIndexes[i] as number];
   if (converters) {
@@ -112,6 +115,7 @@ export function bind(
       keyNames: keyNames ?? [],
       converters: converters.some((converter) => converter !== null) ? converters : null,
       derivation,
+      identical: converters.every((converter) => converter === null) && sourceIndexes.every((from, i) => from === i),
     },
     unknown,
   };

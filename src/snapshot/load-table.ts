@@ -49,10 +49,12 @@ export function reconcileChunk(
   const { binding } = table;
   const changes = new Map<string, NetChange>();
   const again: Key[] = [];
+  // A first load meets no rows but those that the stream has brought meanwhile: the applier finds out.
+  const fresh = table.entry.state === 'loading' && !table.entry.purge;
   for (const raw of chunk.rows) {
     const row = project(binding, raw);
     const key = keyOf(binding, row);
-    if (!window.touched.has(key)) changes.set(key, { op: 'upsert', row });
+    if (!window.touched.has(key)) changes.set(key, { op: 'upsert', row, fresh });
     else if (window.partial.has(key)) again.push(keyTexts(binding, row));
   }
   const rows = changes.size;

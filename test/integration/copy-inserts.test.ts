@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyText } from '../../src/apply/copy-query.js';
 import { TargetSession } from '../../src/apply/target-session.js';
+import type { Relation } from '../../src/core/change.js';
+import { fold } from '../../src/pipeline/fold.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { Rig } from './retry-support.js';
 
@@ -42,6 +44,19 @@ describeDialects('many new rows', (dialect) => {
     // And again while the table is remembered.
     await rig.apply(...rows(2001));
     expect(await rig.rows('keyed')).toContain('2200,v2200,NULL');
+  });
+
+  it('G5 of a chunk go in the same way, and replace what the stream has brought meanwhile', async () => {
+    await rig.sql(`INSERT INTO keyed VALUES (3050, 'streamed', 'streamed')`);
+    const lookup = (relation: Relation) => rig.registry.lookup(relation);
+    await rig.applier.applySteps(fold(rows(3001), lookup), [
+      { text: `INSERT INTO bag VALUES (8, 'done')`, values: [] },
+    ]);
+    const found = await rig.rows('keyed');
+    expect(found.filter((row) => /^3[0-9]{3},/.test(row))).toHaveLength(MANY);
+    expect(found).toEqual(expect.arrayContaining(['3050,v3050,NULL', '3001,v3001,NULL', '3200,v3200,NULL']));
+    // What goes with the chunk took effect once.
+    expect((await rig.rows('bag')).filter((row) => row === '8,done')).toHaveLength(1);
   });
 
   it('G9 a value that the secondary refuses halts the stream as ever, and nothing of the batch is there', async () => {
