@@ -21,12 +21,15 @@ export interface BenchOptions {
   readonly turns: number;
   /** Workloads by id; all by default. */
   readonly only?: readonly string[];
-  /** A tenth of the data or less: to see that it works. */
-  readonly quick?: boolean;
+  /** Share of the full data, above 0, at most 1. */
+  readonly size: number;
   readonly idleMinutes: number;
   /** Where the JSON goes. */
   readonly output: string;
 }
+
+/** With less data, starting costs more than what is measured. */
+const LEAST_JUDGED = 0.1;
 
 /** What only the composition root knows. */
 export interface BenchHost {
@@ -55,7 +58,7 @@ export async function bench(
   try {
     const base = {
       ...{ primary, secondary, cockroach, embedded, signal, say, peaks: [], program: host.program, path: host.path },
-      ...{ turns: options.turns, quick: options.quick === true, idleMinutes: options.idleMinutes },
+      ...{ turns: options.turns, size: options.size, idleMinutes: options.idleMinutes },
     };
     say(`Primary: ${primary.version}. Secondary: ${secondary.version}.${cockroach ? ` ${cockroach.version}.` : ''}`);
     if (!secondary.isCockroach) await forgetNative(base);
@@ -82,13 +85,13 @@ export async function bench(
     };
     const machine = machineFacts(loadBefore);
     const result = {
-      ...{ startedAt, turns: context.turns, quick: context.quick, machine, servers: facts, figures, skipped },
+      ...{ startedAt, turns: context.turns, size: context.size, machine, servers: facts, figures, skipped },
     };
     say('');
-    for (const line of tableLines(figures, skipped, colorsFor(output), !context.quick)) say(line);
+    for (const line of tableLines(figures, skipped, colorsFor(output), context.size >= LEAST_JUDGED)) say(line);
     say('');
     say(
-      `Medians of ${context.turns} turns${context.quick ? ', quick: too little data for figures' : ''}; load of the machine ${machine.loadBefore} before, ${machine.loadAfter} after, on ${machine.cores} cores.`,
+      `Medians of ${context.turns} turns${context.size < 1 ? `, with ${context.size} of the full data` : ''}; load of the machine ${machine.loadBefore} before, ${machine.loadAfter} after, on ${machine.cores} cores.`,
     );
     await writeFile(options.output, toJson(result));
     say(`Every turn is in ${options.output}.`);

@@ -1,6 +1,6 @@
 /** P1 and P11: one large transaction, from its commit until its last row can be read on the secondary. */
 import type { BenchContext, Replication, Workload } from './context.js';
-import { nativeOnly } from './context.js';
+import { nativeOnly, sized } from './context.js';
 import type { Figure, Skipped } from './figures.js';
 import { Native } from './native.js';
 import { Ours } from './ours.js';
@@ -20,7 +20,7 @@ export const bulk: Workload = {
   name: 'one large transaction',
   refused: nativeOnly,
   async run(context) {
-    const rows = context.quick ? 20_000 : 500_000;
+    const rows = sized(context, 500_000);
     const ours: Turn[] = [];
     const off: Turn[] = [];
     const parallel: Turn[] = [];

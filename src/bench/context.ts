@@ -12,7 +12,8 @@ export interface BenchContext {
   /** Why the two servers cannot have a native subscription; null: they can. */
   readonly nativeRefused: string | null;
   readonly turns: number;
-  readonly quick: boolean;
+  /** Share of the full data: 1 for figures, a little to see that it works. */
+  readonly size: number;
   readonly idleMinutes: number;
   /** The compiled command line: what is measured runs as users run it. */
   readonly program: string;
@@ -39,6 +40,16 @@ export interface Replication {
   cpu(): Promise<number | null>;
   /** Ends it, and takes away what it needed on both sides. */
   stop(): Promise<void>;
+}
+
+/** A number of rows of the full workload, as many as this run has of it; a multiple of 1,000. */
+export function sized({ size }: Pick<BenchContext, 'size'>, full: number): number {
+  return Math.max(1000, Math.round((full * size) / 1000) * 1000);
+}
+
+/** Length of a live workload: half a minute says no more than 20 seconds, and less than 3 says nothing. */
+export function liveSeconds({ size }: Pick<BenchContext, 'size'>): number {
+  return Math.min(20, Math.max(3, Math.round(20 * size)));
 }
 
 export function nativeOnly(context: BenchContext): string | null {

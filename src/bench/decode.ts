@@ -2,6 +2,7 @@
 import { PgoutputPlugin } from 'pg-logical-replication';
 import { PgOutputDecoder } from '../source/pgoutput.js';
 import type { BenchContext, Workload } from './context.js';
+import { sized } from './context.js';
 import { insertSql, tableSql } from './rows.js';
 import { freshTables } from './sides.js';
 
@@ -12,7 +13,7 @@ export const decode: Workload = {
   name: 'decode only',
   refused: () => null,
   async run(context) {
-    const rows = context.quick ? 5000 : 100_000;
+    const rows = sized(context, 100_000);
     const messages = await capture(context, rows);
     const rate = (pass: () => void) => {
       const began = performance.now();

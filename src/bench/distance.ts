@@ -1,5 +1,6 @@
 /** P5: the secondary is 30 ms away. What one target transaction for each source transaction would give is measured too. */
 import type { BenchContext, Workload } from './context.js';
+import { liveSeconds } from './context.js';
 import { BenchDatabase } from './database.js';
 import { percentile } from './figures.js';
 import { live } from './live.js';
@@ -25,7 +26,7 @@ export const distance: Workload = {
       const plain: number[] = [];
       const p99: number[] = [];
       const start = () => Ours.start(context, { tables: MIX_TABLES, secondaryUrl: relay.url });
-      const seconds = context.quick ? 3 : 20;
+      const seconds = liveSeconds(context);
       for (let turn = 0; turn < context.turns; turn += 1) {
         const fast = await live(context, { clients: 8, perSecond: null, seconds, probeEveryMs: 20 }, start);
         rates.push((fast.transactions + fast.delays.length) / fast.wholeSeconds);

@@ -14,12 +14,12 @@ export const idle: Workload = {
   name: 'memory and idle',
   refused: () => null,
   async run(context) {
-    const minutes = context.quick ? 0.25 : context.idleMinutes;
+    const minutes = context.size < 0.1 ? 0.25 : context.idleMinutes;
     await freshTables(context, [tableSql('rows'), insertSql('rows', 1, 1000)], 'primary');
     return beside(
       () => Ours.start(context, { tables: ['rows'] }),
       async (ours) => {
-        await sleep(context.quick ? 2000 : SETTLE_MS, undefined, { signal: context.signal });
+        await sleep(context.size < 0.1 ? 2000 : SETTLE_MS, undefined, { signal: context.signal });
         const before = { cpu: await ours.cpu(), statements: await transactions(context) };
         const began = performance.now();
         await sleep(minutes * 60_000, undefined, { signal: context.signal });

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { BenchContext, Workload } from './context.js';
+import { sized } from './context.js';
 import { Ours } from './ours.js';
 import { insertSql, SCHEMA, tableSql } from './rows.js';
 import { assertRows, freshTables, secondsSince } from './sides.js';
@@ -12,7 +13,7 @@ export const initialLoad: Workload = {
   refused: ({ secondary }) =>
     secondary.isCockroach ? 'it is compared on a PostgreSQL secondary; on CockroachDB see P6' : null,
   async run(context) {
-    const rows = context.quick ? 50_000 : 1_000_000;
+    const rows = sized(context, 1_000_000);
     const rates = { ours: [] as number[], psql: [] as number[] };
     const workload = `initial load of ${rows.toLocaleString('en-US')} rows`;
     let locks: readonly string[] = [];

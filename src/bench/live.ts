@@ -1,6 +1,6 @@
 /** P3 and P4: beside a live application, as fast as it goes and at 1,000 transactions a second. */
 import type { BenchContext, Replication, Workload } from './context.js';
-import { nativeOnly } from './context.js';
+import { liveSeconds, nativeOnly } from './context.js';
 import { type Figure, percentile } from './figures.js';
 import { MIX_SQL, MIX_TABLES, mixSeedSql, writeMix } from './load.js';
 import { Native } from './native.js';
@@ -43,7 +43,7 @@ export const fullSpeed: Workload = {
   name: 'one-row transactions as fast as the source goes',
   refused: nativeOnly,
   async run(context) {
-    const load = { clients: 8, perSecond: null, seconds: context.quick ? 3 : 20, probeEveryMs: 20 };
+    const load = { clients: 8, perSecond: null, seconds: liveSeconds(context), probeEveryMs: 20 };
     const { native, ours } = await turns(context, load);
     const what = `8 clients, one-row transactions, ${load.seconds} s`;
     const base = { id: 'P3', opponent: 'native subscription' };
@@ -74,7 +74,7 @@ export const steady: Workload = {
   name: '1,000 transactions a second',
   refused: nativeOnly,
   async run(context) {
-    const load = { clients: 4, perSecond: 900, seconds: context.quick ? 3 : 20, probeEveryMs: 10 };
+    const load = { clients: 4, perSecond: 900, seconds: liveSeconds(context), probeEveryMs: 10 };
     const { native, ours } = await turns(context, load);
     const at = (all: readonly Live[], share: number) => all.map(({ delays }) => percentile(delays, share));
     const rates = (all: readonly Live[]) =>

@@ -24,7 +24,8 @@ export interface ServerFacts {
 export interface BenchResult {
   readonly startedAt: string;
   readonly turns: number;
-  readonly quick: boolean;
+  /** Share of the full data. */
+  readonly size: number;
   readonly machine: MachineFacts;
   readonly servers: ServerFacts;
   readonly figures: readonly Figure[];

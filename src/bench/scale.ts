@@ -1,5 +1,6 @@
 /** P9: more tables, longer backlogs. A change should cost what it costs with few of them. */
 import type { BenchContext, Workload } from './context.js';
+import { sized } from './context.js';
 import { type Figure, median } from './figures.js';
 import { Ours, STREAM } from './ours.js';
 import { SCHEMA } from './rows.js';
@@ -12,8 +13,8 @@ export const scale: Workload = {
   name: 'many tables, long backlogs',
   refused: ({ secondary }) => (secondary.isCockroach ? 'the stream is held by a row lock, as PostgreSQL has it' : null),
   async run(context) {
-    const [few, some, many] = context.quick ? [2, 5, 10] : [12, 100, 1000];
-    const [short, middle, long] = context.quick ? [1000, 2000, 5000] : [10_000, 100_000, 1_000_000];
+    const [few, some, many] = context.size < 0.1 ? [2, 5, 10] : [12, 100, 1000];
+    const [short, middle, long] = [sized(context, 10_000), sized(context, 100_000), sized(context, 1_000_000)];
     const cells: { tables: number; changes: number; micros: number[] }[] = [
       { tables: few, changes: middle, micros: [] },
       { tables: some, changes: middle, micros: [] },

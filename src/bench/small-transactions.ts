@@ -1,6 +1,6 @@
 /** P2: a backlog of many small transactions, worked off. */
 import type { BenchContext, Replication, Workload } from './context.js';
-import { nativeOnly } from './context.js';
+import { nativeOnly, sized } from './context.js';
 import { Native } from './native.js';
 import { Ours } from './ours.js';
 import { SCHEMA, tableSql, transactionsSql } from './rows.js';
@@ -13,7 +13,7 @@ export const smallTransactions: Workload = {
   name: 'the same rows in transactions of 100',
   refused: nativeOnly,
   async run(context) {
-    const rows = context.quick ? 20_000 : 500_000;
+    const rows = sized(context, 500_000);
     const turns = { ours: [] as Drain[], native: [] as Drain[] };
     for (let turn = 0; turn < context.turns; turn += 1) {
       turns.ours.push(await one(context, rows, () => Ours.start(context, { tables: ['rows'] })));

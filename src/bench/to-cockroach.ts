@@ -1,5 +1,6 @@
 /** P6: a backlog into CockroachDB, against the plainest fast way to write there: UPSERT of arrays, one after the other. */
 import type { BenchContext, Workload } from './context.js';
+import { sized } from './context.js';
 import type { BenchDatabase } from './database.js';
 import { Ours } from './ours.js';
 import { SCHEMA, tableSql, transactionsSql } from './rows.js';
@@ -43,7 +44,7 @@ export const toCockroach: Workload = {
     cockroach === null ? 'no CockroachDB was found: COCKROACH_BIN, a cockroach on PATH, or --secondary' : null,
   async run(context) {
     const cockroach = context.cockroach as BenchDatabase;
-    const rows = context.quick ? 10_000 : 500_000;
+    const rows = sized(context, 500_000);
     const ours: number[] = [];
     const raw: number[] = [];
     const there = { ...context, secondary: cockroach };

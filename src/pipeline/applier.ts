@@ -43,6 +43,15 @@ export interface ApplierOptions {
   readonly start: Checkpoint;
 }
 
+/** A part of a large transaction, on its way. */
+interface SentPart {
+  readonly part: TransactionPart;
+  readonly steps: readonly Step[];
+  readonly statements: readonly Statement[];
+  /** Never rejects. */
+  readonly answer: Promise<{ readonly counts: readonly number[] } | { readonly error: unknown }>;
+}
+
 /** The checkpoint is not where we left it: the epoch was taken, or a COMMIT that seemed lost has taken effect. */
 class CheckpointMovedError extends Error {}
 
@@ -101,7 +110,8 @@ export class Applier {
 
   /**
    * Applies a large transaction as its parts arrive. `next` gives the following part, the last of which has `commit`.
-   * Memory holds one part. On a retryable failure throws RestartFromCheckpoint.
+   * While the secondary works on a part, the next one is made ready and sent behind it; memory holds these two. On a
+   * retryable failure throws RestartFromCheckpoint.
    */
   async applyLarge(
     first: TransactionPart,
@@ -113,13 +123,19 @@ export class Applier {
     const started = performance.now();
     try {
       await session.exec(session.dialect.beginPartsSql);
-      let part = first;
-      for (;;) {
-        await this.#applyPart(session, part);
-        if (part.commit) break;
-        part = await next();
+      let sent = this.#sendPart(session, first);
+      while (!sent.part.commit) {
+        const coming = next();
+        // It is awaited below in any case, but perhaps not before it fails.
+        coming.catch(() => undefined);
+        const early = await Promise.race([coming, sent.answer.then(() => null)]);
+        const ahead = early === null ? null : this.#sendPart(session, early);
+        const accepted = await this.#partDone(session, sent, ahead);
+        // Behind a part that was refused, the server has refused the next one as well, whatever is in it.
+        sent = ahead !== null && accepted ? ahead : this.#sendPart(session, early ?? (await coming));
       }
-      const checkpoint = checkpointOf(part);
+      await this.#partDone(session, sent, null);
+      const checkpoint = checkpointOf(sent.part);
       await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
@@ -257,26 +273,44 @@ export class Applier {
     return entry ? this.#options.refresh(entry) : false;
   }
 
-  async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
+  #sendPart(session: TargetSession, part: TransactionPart): SentPart {
     const { registry } = this.#options;
     const steps = fold(part.changes, (relation) => registry.lookup(relation));
     const statements = this.#compile(steps, session);
-    try {
-      const counts = await session.pipeline([
+    const answer = session
+      .pipeline([
         { text: 'SAVEPOINT dbr_part', values: [] },
         ...statements,
         { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
-      ]);
-      this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
-    } catch (error) {
-      if (classify(error).action !== 'bisect') throw error;
+      ])
+      .then(
+        (counts) => ({ counts }),
+        (error: unknown) => ({ error }),
+      );
+    return { part, steps, statements, answer };
+  }
+
+  /**
+   * Waits for a part, and applies it carefully where its data were refused. False when they were: then nothing of
+   * `ahead`, which was sent behind it, has been applied.
+   */
+  async #partDone(session: TargetSession, sent: SentPart, ahead: SentPart | null): Promise<boolean> {
+    const { part, statements, steps } = sent;
+    const outcome = await sent.answer;
+    if ('error' in outcome) {
+      if (classify(outcome.error).action !== 'bisect') throw outcome.error;
+      await ahead?.answer;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
-      if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
+      if (this.#withoutCopy(outcome.error, statements)) {
+        await this.#partDone(session, this.#sendPart(session, part), null);
+        return false;
+      }
       this.#options.counters.batchesReordered += 1;
       await applyCarefully(this.#carefulContext(session), [part], part.changes);
-    }
+    } else this.#noteMissing(statements, outcome.counts.slice(CONTROL_STATEMENTS_BEFORE));
     this.#options.onApplied([part], steps);
     this.#countRows(statements, [part]);
+    return !('error' in outcome);
   }
 
   async #careful(

@@ -78,7 +78,7 @@ describe('report', () => {
 
   it('the file has every turn, the judgement, the machine and the servers', () => {
     const result: BenchResult = {
-      ...{ startedAt: '2026-01-24T20:00:00.000Z', turns: 3, quick: false },
+      ...{ startedAt: '2026-01-24T20:00:00.000Z', turns: 3, size: 1 },
       machine: {
         ...{ cores: 2, processor: 'p', memoryBytes: 1, platform: 'linux 6', node: 'v20.19.0' },
         ...{ loadBefore: 0.1, loadAfter: 2 },
