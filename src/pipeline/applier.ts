@@ -4,14 +4,16 @@
  */
 import type { Checkpoint } from '../apply/checkpoint.js';
 import { checkpointStatement, readCheckpoint } from '../apply/checkpoint.js';
+import type { Dialect } from '../apply/dialect.js';
 import { type SqlStatement, StatementError, type TargetSession } from '../apply/target-session.js';
 import type { Backoff } from '../core/backoff.js';
-import type { Change, Row } from '../core/change.js';
+import type { Change, Relation, Row } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { FencedError, StreamHaltError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
 import type { StreamCounters } from '../core/status.js';
+import { Ahead, type Compiled, type TableView } from './ahead.js';
 import type { Binding } from './binding.js';
 import { applyCarefully, type CarefulContext } from './careful.js';
 import { compileSteps, rereadStatements, type Statement } from './compile.js';
@@ -78,19 +80,38 @@ export class Applier {
   /** Tables, by oid, whose inserts were found on the secondary already: until when they are upserts. */
   readonly #noCopy = new Map<number, number>();
 
+  readonly #ahead = new Ahead({
+    view: (relation) => this.#view(relation),
+    compile: (parts) => {
+      // All sessions of one secondary have one dialect.
+      if (!this.#session) throw new RangeError('There is no session to compile for.');
+      return this.#foldAndCompile(
+        parts.flatMap((part) => part.changes),
+        this.#session.dialect,
+      );
+    },
+  });
+
   constructor(options: ApplierOptions) {
     this.#options = options;
     this.#at = options.start;
   }
 
-  /** Applies whole transactions as one target transaction, retrying until it is durable. */
-  async applyBatch(parts: readonly TransactionPart[], checkpoint: Checkpoint): Promise<void> {
+  /**
+   * Applies whole transactions as one target transaction, retrying until it is durable.
+   * @param next the batch that will follow, where that is settled already: it is made ready meanwhile
+   */
+  async applyBatch(
+    parts: readonly TransactionPart[],
+    checkpoint: Checkpoint,
+    next: () => readonly TransactionPart[] | null = () => null,
+  ): Promise<void> {
     const { counters } = this.#options;
     const changes = parts.flatMap((part) => part.changes);
     let careful = false;
     const started = performance.now();
     const found = await this.#untilDurable(checkpoint, async (session) => {
-      if (!careful && (await this.#applyFolded(session, parts, changes, checkpoint))) return;
+      if (!careful && (await this.#applyFolded(session, parts, changes, checkpoint, next))) return;
       careful = true;
       counters.batchesReordered += 1;
       await this.#careful(session, parts, changes, checkpoint);
@@ -245,13 +266,17 @@ export class Applier {
     parts: readonly TransactionPart[],
     changes: readonly Change[],
     checkpoint: Checkpoint,
+    next: () => readonly TransactionPart[] | null,
   ): Promise<boolean> {
-    const { registry } = this.#options;
     for (;;) {
-      const steps = fold(changes, (relation) => registry.lookup(relation));
-      const statements = this.#compile(steps, session);
+      const { steps, statements } = this.#ahead.take(parts) ?? this.#foldAndCompile(changes, session.dialect);
       try {
-        const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
+        const answer = session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
+        // A turn of the event loop for what has been written to leave.
+        await Promise.race([answer, new Promise((resolve) => setImmediate(resolve))]);
+        const following = next();
+        if (following !== null) this.#ahead.prepare(following);
+        const counts = await answer;
         this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
         this.#options.onApplied(parts, steps);
         this.#countRows(statements, parts);
@@ -274,9 +299,7 @@ export class Applier {
   }
 
   #sendPart(session: TargetSession, part: TransactionPart): SentPart {
-    const { registry } = this.#options;
-    const steps = fold(part.changes, (relation) => registry.lookup(relation));
-    const statements = this.#compile(steps, session);
+    const { steps, statements } = this.#foldAndCompile(part.changes, session.dialect);
     const answer = session
       .pipeline([
         { text: 'SAVEPOINT dbr_part', values: [] },
@@ -344,11 +367,21 @@ export class Applier {
     );
   }
 
-  #compile(steps: readonly Step[], session: TargetSession): Statement[] {
+  #foldAndCompile(changes: readonly Change[], dialect: Dialect): Compiled {
     const { registry, stream } = this.#options;
+    const steps = fold(changes, (relation) => registry.lookup(relation));
     const isLoading = (binding: Binding) => registry.get(binding.relation)?.state !== 'streaming';
     const mayCopy = (binding: Binding) => !isLoading(binding) && !this.#copiesRefused(binding);
-    return [...compileSteps(steps, session.dialect, mayCopy), ...rereadStatements(steps, stream, isLoading)];
+    const statements = [...compileSteps(steps, dialect, mayCopy), ...rereadStatements(steps, stream, isLoading)];
+    return { steps, statements };
+  }
+
+  #view(relation: Relation): TableView | null {
+    const { registry } = this.#options;
+    if (!registry.isPrepared(relation)) return null;
+    const binding = registry.lookup(relation);
+    const copies = binding !== null && this.#copiesRefused(binding);
+    return { binding, manner: `${registry.get(relation)?.state} ${copies}` };
   }
 
   #copiesRefused({ relation }: Binding): boolean {

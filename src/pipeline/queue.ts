@@ -90,6 +90,22 @@ export class EntryQueue {
     }
   }
 
+  /** What the next `takeTransactions` will give, whatever arrives until then; null where more would still go with it. */
+  fullBatch(limits: BatchLimits): readonly TransactionPart[] | null {
+    const batch: TransactionPart[] = [];
+    let rows = 0;
+    let bytes = 0;
+    for (let at = this.#head; at < this.#entries.length; at++) {
+      const entry = this.#entries[at];
+      if (entry?.kind !== 'transaction' || !entry.first || !entry.commit) return batch.length > 0 ? batch : null;
+      rows += entry.changes.length;
+      bytes += entry.bytes;
+      if (batch.length > 0 && (rows > limits.maxRows || bytes > limits.maxBytes)) return batch;
+      batch.push(entry);
+    }
+    return null;
+  }
+
   /** Takes out transactions that the secondary turned out to have (their commit record starts before `lsn`); returns their changes. */
   dropBefore(lsn: Lsn): number {
     let changes = 0;

@@ -80,13 +80,13 @@ export class ApplyLoop {
   }
 
   async #applyBatch(received: readonly TransactionPart[]): Promise<void> {
-    const { applier, ledger, onCommit } = this.#options;
+    const { applier, ledger, limits, onCommit, queue } = this.#options;
     const last = (received.at(-1) as TransactionPart).commit;
     if (!last) throw new RangeError('A batch ends with a commit.');
     for (const part of received) onCommit(part.xid);
     const batch = await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
-      await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
+      await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs), () => queue.fullBatch(limits));
       this.#stored(last.endLsn);
     }
     this.#settled(batch);
