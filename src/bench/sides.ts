@@ -21,7 +21,7 @@ export async function freshTables(
 }
 
 /** So that one turn does not pay for the other's dirty pages. Where the role may not, it does. */
-export async function checkpoint(side: BenchDatabase): Promise<void> {
+async function checkpoint(side: BenchDatabase): Promise<void> {
   if (!side.isCockroach) await side.run('CHECKPOINT').catch(() => undefined);
 }
 

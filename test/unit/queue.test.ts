@@ -67,6 +67,21 @@ describe('batches', () => {
     expect(lsns(queue.takeTransactions(LIMITS))).toEqual([4]);
   });
 
+  it('that are full are known before they are taken; those that may still grow are not', () => {
+    const { queue } = queueOf(transaction(1, 4), transaction(2, 6));
+    expect(queue.fullBatch(LIMITS)).toBeNull();
+    queue.push(transaction(3, 1));
+    const known = queue.fullBatch(LIMITS);
+    queue.push(transaction(4, 1));
+    expect(known).toHaveLength(2);
+    expect(queue.takeTransactions(LIMITS)).toEqual(known);
+    expect(queue.fullBatch(LIMITS)).toBeNull();
+    queue.push(watermark(5));
+    expect(lsns(queue.fullBatch(LIMITS) ?? [])).toEqual([3, 4]);
+    queue.takeTransactions(LIMITS);
+    expect(queue.fullBatch(LIMITS)).toBeNull();
+  });
+
   it('hold everything once and in order, within the limits (G1, G4)', () => {
     const sizes = fc.array(fc.record({ rows: fc.nat({ max: 15 }), bytes: fc.nat({ max: 1500 }) }), { maxLength: 60 });
     fc.assert(
