@@ -53,6 +53,8 @@ export async function bench(
   const wanted = chosen.some(({ ids }) => ids.includes('P6'));
   const servers = await openServers({ ...options, cockroach: wanted ? found : null });
   const { close, cockroach, embedded, primary, secondary } = servers;
+  const interrupt = () => void Promise.all([primary, secondary].map((side) => side.interrupt().catch(() => undefined)));
+  signal.addEventListener('abort', interrupt, { once: true });
   const figures: Figure[] = [];
   const skipped: Skipped[] = [];
   try {
@@ -96,6 +98,7 @@ export async function bench(
     await writeFile(options.output, toJson(result));
     say(`Every turn is in ${options.output}.`);
   } finally {
+    signal.removeEventListener('abort', interrupt);
     await close();
   }
 }

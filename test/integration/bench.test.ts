@@ -7,11 +7,13 @@ import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { spawnCli } from '../harness/process.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
 
 /** All that the benchmark makes on a primary, by kind; what others have in a schema of their own stays. */
 const LEFT_ON_PRIMARY = `SELECT 'schema' AS what FROM pg_namespace WHERE nspname IN ('db_redundancy_bench', 'db_redundancy')
   UNION ALL SELECT 'publication' FROM pg_publication
   UNION ALL SELECT 'slot' FROM pg_replication_slots WHERE database = current_database()`;
+const WRITING = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'INSERT INTO db_redundancy_bench.%'`;
 const LEFT_ON_SECONDARY = `SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema LIKE 'db_redundancy%'`;
 
 async function bench(pair: DatabasePair, ...args: string[]) {
@@ -57,4 +59,22 @@ describeDialects('bench on databases of a user', (dialect) => {
     for (const side of [pair.primary, pair.secondary])
       expect(await query(side.url, 'SELECT id FROM mine ORDER BY id')).toHaveLength(2);
   }, 120_000);
+
+  it.runIf(dialect === 'postgres')(
+    'interrupted in the middle, it takes everything away all the same',
+    async () => {
+      await using pair = await createDatabasePair('bench', dialect);
+      const urls = ['--primary', pair.primary.url, '--secondary', pair.secondary.url];
+      await using run = await spawnCli(['bench', ...urls, '--only', 'P1'], { env: { PATH: process.env.PATH ?? '' } });
+      await waitFor(async () => (await query(pair.primary.url, WRITING)).length > 0, {
+        what: 'the large transaction is being written',
+        timeoutMs: 60_000,
+      });
+      run.kill('SIGINT');
+      await run.exit;
+      expect(await query(pair.primary.url, LEFT_ON_PRIMARY)).toEqual([]);
+      expect(await query(pair.secondary.url, LEFT_ON_SECONDARY)).toEqual([]);
+    },
+    120_000,
+  );
 });

@@ -114,14 +114,14 @@ describe('reconcileChunk', () => {
     const rows = ['1', '2', '3', '4'].map((id) => [id, 'old', 'x']);
     const found = reconcile(rows, window);
     expect(found).toMatchObject({ rows: 1, again: [['3']] });
-    expect(changesOf(found?.steps)).toEqual([{ op: 'upsert', row: ['1', 'old', 'x'] }]);
+    expect(changesOf(found?.steps)).toEqual([{ op: 'upsert', row: ['1', 'old', 'x'], fresh: true }]);
   });
 
   it('deletes requested keys that are gone, unless the stream has spoken of them', () => {
     const window = windowAfter([insert(['3', 'new', 'x'])]);
     const found = reconcile([['1', 'a', 'x']], window, [['1'], ['2'], ['3']]);
     expect(changesOf(found?.steps)).toEqual([
-      { op: 'upsert', row: ['1', 'a', 'x'] },
+      { op: 'upsert', row: ['1', 'a', 'x'], fresh: true },
       { op: 'delete', row: ['2', null, null] },
     ]);
     expect(found?.rows).toBe(1);
