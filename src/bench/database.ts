@@ -55,9 +55,16 @@ export class BenchDatabase {
     }
   }
 
+  /** Ends the other connections, with the locks that they hold. */
+  async release(): Promise<void> {
+    const others = [...this.#open].filter((client) => client !== this.client);
+    for (const client of others) this.#open.delete(client);
+    await Promise.all(others.map((client) => client.end().catch(() => undefined)));
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#open].map((client) => client.end().catch(() => undefined)));
-    this.#open.clear();
+    await this.release();
+    await this.client.end().catch(() => undefined);
   }
 }
 

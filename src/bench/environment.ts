@@ -61,6 +61,7 @@ async function open(url: string, closers: (() => Promise<unknown>)[]): Promise<B
   const database = await BenchDatabase.open(url);
   const hadMetadata = (await database.value(METADATA_SQL)) !== null;
   closers.push(async () => {
+    await database.release();
     await database.run(DROP_SQL).catch(() => undefined);
     if (!hadMetadata) await database.run('DROP SCHEMA IF EXISTS db_redundancy CASCADE').catch(() => undefined);
     await database.close();
