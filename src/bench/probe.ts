@@ -52,8 +52,10 @@ export async function probing(
     }
   };
   try {
-    const watching = Promise.all([write(), look()]);
-    await Promise.race([work(), watching]);
+    const [working, watching] = [work(), Promise.all([write(), look()])];
+    // Where one fails the other is given up, and nobody hears how it ends.
+    for (const each of [working, watching]) each.catch(() => undefined);
+    await Promise.race([working, watching]);
     writing = false;
     await watching;
     return delays;
