@@ -62,6 +62,7 @@ module.exports = {
       from: { path: '^src/(router/|core/|index.ts$)' },
       to: { path: 'node_modules/', pathNot: '^node_modules/(pg|@types/(pg|node))/' },
     },
+    only('economy', 'economy', ['core', 'meta'], 'economy mode decides by what it is told; its sums are metadata'),
     only('promotion', 'promotion', ['core', 'apply'], 'what an active secondary has and a standby must not have'),
     only(
       'failover',
@@ -89,12 +90,26 @@ module.exports = {
       from: { path: '^src/failover/' },
       to: { path: '^src/recovery/', pathNot: '^src/recovery/recovery\\.ts$' },
     },
+    only(
+      'bench',
+      'bench',
+      ['core', 'config', 'log', 'source', 'apply', 'demo'],
+      'the benchmark runs the product as a process; it has servers from the demo',
+    ),
+    {
+      name: 'nobody-imports-the-benchmark',
+      comment: 'the command line loads it when it is asked for, and its types',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/bench/' },
+      to: { path: '^src/bench/', pathNot: '^src/bench/bench.ts$' },
+    },
     only('preflight', 'preflight', ['core', 'config'], 'checks before anything is created'),
     { name: 'nobody-imports-cli', severity: 'error', from: { path: '^src/(?!cli/)' }, to: { path: '^src/cli/' } },
     {
       name: 'one-importer-of-the-replication-library',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/source/replication-session.ts$' },
+      comment: 'and the benchmark, whose opponent it is',
+      from: { path: '^src/', pathNot: '^src/(source/replication-session|bench/decode).ts$' },
       to: { path: 'pg-logical-replication' },
     },
     {

@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { ChromiumReporter } from './test/harness/chromium-reporter.js';
 import { CockroachReporter } from './test/harness/cockroach-reporter.js';
+import { LongestFirst } from './test/harness/longest-first.js';
 
 export default defineConfig({
   test: {
@@ -12,6 +13,7 @@ export default defineConfig({
     pool: 'forks',
     // Test files share two database servers, which want processors too.
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', new CockroachReporter(), new ChromiumReporter()],
   },
 });

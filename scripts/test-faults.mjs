@@ -1,6 +1,7 @@
 /**
- * `npm run test:faults -- [--minutes N] [--seed N] [--dialect postgres|cockroach]`: with minutes, random faults for so long
- * on each dialect; without, the long forms of the named faults. A failure prints its seed, which plans the same faults again.
+ * `npm run test:faults -- [--minutes N] [--soak] [--seed N] [--dialect postgres|cockroach]`: with minutes, random faults for
+ * so long on each dialect, or a soak; without, the long forms of the named faults. A failure prints its seed, which plans the
+ * same faults again.
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -11,7 +12,8 @@ function wrong(message) {
 }
 
 function given() {
-  const options = { minutes: { type: 'string' }, seed: { type: 'string' }, dialect: { type: 'string' } };
+  const text = { type: 'string' };
+  const options = { minutes: text, seed: text, dialect: text, soak: { type: 'boolean' } };
   try {
     return parseArgs({ options }).values;
   } catch (error) {
@@ -19,18 +21,20 @@ function given() {
   }
 }
 
-const { dialect, minutes, seed } = given();
+const { dialect, minutes, seed, soak } = given();
 if (minutes !== undefined && !(Number(minutes) > 0)) wrong(`--minutes must be a number above 0, got ${minutes}.`);
 if (seed !== undefined && !/^\d{1,9}$/.test(seed)) wrong(`--seed must be a whole number, got ${seed}.`);
 if (dialect !== undefined && !['postgres', 'cockroach'].includes(dialect))
   wrong(`--dialect must be postgres or cockroach, got ${dialect}.`);
+if (soak && minutes === undefined) wrong('--soak needs --minutes.');
 
-const files = minutes === undefined ? ['test/faults'] : ['test/faults/random'];
+const timed = soak ? 'test/faults/random/soak.test.ts' : 'test/faults/random/random.test.ts';
+const files = minutes === undefined ? ['test/faults'] : [timed];
 const filter = dialect === undefined ? [] : ['-t', `\\[${dialect}\\]`];
 const env = {
   ...process.env,
   DB_TEST_LONG: '1',
-  ...(minutes === undefined ? {} : { DB_FAULT_MINUTES: minutes }),
+  ...(minutes === undefined ? {} : { [soak ? 'DB_SOAK_MINUTES' : 'DB_FAULT_MINUTES']: minutes }),
   ...(seed === undefined ? {} : { DB_TEST_SEED: seed }),
 };
 const child = spawn('vitest', ['run', ...files, ...filter], { stdio: 'inherit', env });

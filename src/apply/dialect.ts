@@ -22,6 +22,10 @@ export interface Dialect {
    * constraint may be broken, as it was on the source.
    */
   readonly beginPartsSql: string;
+  /** What a schema change has done may be seen a moment after it has returned. */
+  readonly schemaLags: boolean;
+  /** Checks now what would be checked at COMMIT, and puts it off again; null where nothing can be put off. */
+  readonly deferral: { readonly check: string; readonly defer: string } | null;
   /**
    * Opens a read-only transaction on one snapshot, which has everything that was committed with the checkpoint before.
    * `run` answers with the rows of a statement.
@@ -44,6 +48,8 @@ const postgres: Dialect = {
   // tcp_keepalives: a session whose network is gone must let go of its locks within a minute, not after two hours.
   sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ${WRITER_SQL}`,
   beginPartsSql: 'BEGIN; SET CONSTRAINTS ALL DEFERRED',
+  schemaLags: false,
+  deferral: { check: 'SET CONSTRAINTS ALL IMMEDIATE', defer: 'SET CONSTRAINTS ALL DEFERRED' },
   async beginSnapshot(run) {
     await run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     // The first statement takes the snapshot.
@@ -65,6 +71,8 @@ const cockroach: Dialect = {
   sessionSql: `${TEXT_FORM}; SET extra_float_digits = 3; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0`,
   // There are no deferrable constraints, see schema/translate-keys.
   beginPartsSql: 'BEGIN',
+  schemaLags: true,
+  deferral: null,
   // A read of the past neither waits for writers nor makes them wait. Which past: reading the checkpoint's rows first
   // moves the transaction behind their last change, also where the clocks of two nodes differ.
   async beginSnapshot(run) {

@@ -47,12 +47,19 @@ export class TargetSession {
   readonly #names = new Map<string, string>();
   #named = 0;
   readonly #patience: Patience | null;
+  readonly #onStatement: (text: string) => void;
   #broken: Error | null = null;
   #unanswered = 0;
   /** Runs while answers are due; every byte that comes sets it back. */
   #silence: NodeJS.Timeout | null = null;
 
-  private constructor(client: pg.Client, version: string, patience: Patience | null) {
+  private constructor(
+    client: pg.Client,
+    version: string,
+    patience: Patience | null,
+    onStatement: (text: string) => void,
+  ) {
+    this.#onStatement = onStatement;
     this.#client = client;
     this.#patience = patience;
     this.#stream.on('data', () => this.#silence?.refresh());
@@ -69,8 +76,13 @@ export class TargetSession {
   /**
    * Connects, recognises the dialect and fixes the session's settings. Rejects with the driver's error.
    * @param patience a connection that is silent for longer while answers are due counts as lost; null: wait for ever
+   * @param onStatement told of each statement that is sent, for those who count what it costs
    */
-  static async connect(config: ClientConfig, patience: Patience | null = null): Promise<TargetSession> {
+  static async connect(
+    config: ClientConfig,
+    patience: Patience | null = null,
+    onStatement: (text: string) => void = () => undefined,
+  ): Promise<TargetSession> {
     const client = new pg.Client({
       keepAlive: true,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -84,7 +96,7 @@ export class TargetSession {
       await client.connect();
       const version = { text: 'SELECT version()', query_timeout: CONNECT_TIMEOUT_MS };
       const { rows } = await client.query<{ version: string }>(version);
-      const session = new TargetSession(client, rows[0]?.version ?? '', patience);
+      const session = new TargetSession(client, rows[0]?.version ?? '', patience, onStatement);
       await session.exec(session.dialect.sessionSql);
       return session;
     } catch (error) {
@@ -104,6 +116,7 @@ export class TargetSession {
 
   /** One statement, prepared once per text on this connection. */
   async run(statement: SqlStatement): Promise<QueryResult<Record<string, string | null>>> {
+    this.#onStatement(statement.text);
     try {
       if (statement.copy !== undefined) return await this.#answered(this.#copy(statement.text, statement.copy));
       return await this.#answered(this.#client.query(this.#prepared(statement)));
@@ -124,6 +137,7 @@ export class TargetSession {
   }
 
   async exec(text: string): Promise<void> {
+    this.#onStatement(text);
     await this.#answered(this.#client.query(text));
   }
 

@@ -23,6 +23,8 @@ export interface AuthorityOptions {
   readonly clock?: Clock;
   readonly leaseMs?: number;
   readonly renewMs?: number;
+  /** Called with every report of a router, before it is answered. */
+  readonly onReport?: (request: LeaseRequest) => void;
 }
 
 /**
@@ -34,6 +36,7 @@ export function createRouteAuthority(options: AuthorityOptions = {}): LeasingAut
     options.clock ?? systemClock,
     options.leaseMs ?? LEASE_TTL_MS,
     options.renewMs ?? LEASE_RENEW_MS,
+    options.onReport ?? (() => undefined),
   );
 }
 
@@ -41,6 +44,7 @@ class Authority implements LeasingAuthority {
   readonly #clock: Clock;
   readonly #leaseMs: number;
   readonly #renewMs: number;
+  readonly #onReport: (request: LeaseRequest) => void;
   readonly #ledger = new RouterLedger();
   readonly #listeners = new Set<(route: Route) => void>();
   /** Looked at again at every report and every publication. */
@@ -48,8 +52,9 @@ class Authority implements LeasingAuthority {
   #route: Route | null = null;
   #grantUntilMs = 0;
 
-  constructor(clock: Clock, leaseMs: number, renewMs: number) {
+  constructor(clock: Clock, leaseMs: number, renewMs: number, onReport: (request: LeaseRequest) => void) {
     this.#clock = clock;
+    this.#onReport = onReport;
     this.#leaseMs = leaseMs;
     this.#renewMs = renewMs;
   }
@@ -77,6 +82,7 @@ class Authority implements LeasingAuthority {
     const now = this.#clock.monotonic();
     const entry = this.#ledger.report(request, route.epoch, now, this.#clock.now());
     if (entry === null) return 'full';
+    this.#onReport(request);
     const leaseMs = Math.max(0, Math.min(this.#leaseMs, Math.floor(this.#grantUntilMs - now)));
     if (leaseMs > 0) entry.leaseUntilMs = Math.max(entry.leaseUntilMs, now + leaseMs);
     this.#wake();

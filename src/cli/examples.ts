@@ -25,6 +25,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   import: ['import --target secondary --input backup.sql.gz'],
   demo: ['demo', 'demo --keep'],
+  bench: [
+    'bench',
+    'bench --only P1,P4 --turns 5',
+    'bench --primary "$PRIMARY_URL" --secondary "$SECONDARY_URL" --quick',
+  ],
   completion: [
     'completion bash > /etc/bash_completion.d/db-redundancy',
     'completion zsh > /usr/local/share/zsh/site-functions/_db-redundancy',

@@ -2,7 +2,7 @@
 import { clientConfig } from '../config/client-config.js';
 import { systemClock } from '../core/clock.js';
 import type { RouteAuthority } from '../core/route.js';
-import { type CrashPoint, noCrash } from '../failover/crash-points.js';
+import type { ControllerRest } from '../failover/controller.js';
 import { type BuiltController, createController } from '../failover/create.js';
 import { DatabaseRecovery } from '../recovery/database-recovery.js';
 import type { Runtime } from './runtime.js';
@@ -21,10 +21,14 @@ export interface FailoverOptions {
   /** False: only what a person orders. */
   readonly automatic: boolean;
   readonly onReleased?: () => void;
+  /** Economy mode: whether the primary may be contacted. */
+  readonly rest?: ControllerRest;
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
 }
 
 export function createFailover(runtime: Runtime, options: FailoverOptions): BuiltController {
-  const { config, crashAt, logger } = runtime;
+  const { config, dying, logger } = runtime;
   const { name, publication, slot } = config.stream;
   const primary = clientConfig(config.primary);
   const secondary = clientConfig(config.secondary);
@@ -59,17 +63,13 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
         secondary,
         clock: systemClock,
         log: logger,
+        at: async (point) => dying(point),
       }),
     clock: systemClock,
     log: logger,
     ...(options.onReleased ? { onReleased: options.onReleased } : {}),
-    crash: crashAt === null ? noCrash : dieAt(crashAt),
+    ...(options.rest ? { rest: options.rest } : {}),
+    ...(options.onStatement ? { onStatement: options.onStatement } : {}),
+    crash: dying,
   });
-}
-
-/** Without a word, as a power cut would end it. */
-function dieAt(point: string): CrashPoint {
-  return (name) => {
-    if (name === point) process.kill(process.pid, 'SIGKILL');
-  };
 }

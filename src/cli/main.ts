@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** Composition root: the one place that touches the environment, signals and exit codes. */
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { BenchOptions } from '../bench/bench.js';
 import { ConfigurationError, RedundancyError } from '../core/errors.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { runController } from './commands/controller.js';
@@ -175,6 +177,33 @@ program
   });
 
 program
+  .command('bench')
+  .description(
+    'measure against the database itself: on two databases of yours (in a schema that it drops), or on its own',
+  )
+  .option('--primary <url>', 'a PostgreSQL with wal_level logical; with --secondary')
+  .option('--secondary <url>', 'a PostgreSQL or CockroachDB')
+  .option('--only <ids>', 'workloads, separated by commas: P1,P8', (text) => text.split(','))
+  .option('--turns <n>', 'turns of each side, of which the median counts', wholeNumber, 3)
+  .option('--quick', 'a fiftieth of the data: to see that it works; the same as --size 0.02')
+  .option('--size <share>', 'share of the full data, above 0, at most 1', share, 1)
+  .option('--idle-minutes <n>', 'length of the idle workload P12', Number, 10)
+  .option('--output <file>', 'where the JSON goes', 'bench-results.json')
+  .action(async ({ quick, ...options }: BenchOptions & { quick?: boolean }) => {
+    const urls = [options.primary, options.secondary];
+    redact = createRedactor(urls);
+    const { bench } = await import('../bench/bench.js');
+    const { COCKROACH_BIN: cockroach, PATH: path = '' } = process.env;
+    const size = quick ? 0.02 : options.size;
+    await bench(
+      { ...options, size },
+      { program: fileURLToPath(import.meta.url), path, cockroach },
+      process.stdout,
+      stop.signal,
+    );
+  });
+
+program
   .command('completion')
   .description('a script that completes commands and options in a shell')
   .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
@@ -200,6 +229,12 @@ try {
 function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number above 0 is needed');
+  return value;
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('a number above 0 and at most 1 is needed');
   return value;
 }
 

@@ -5,10 +5,20 @@ import { type Config, secretsOf } from '../config/config.js';
 import { type Environment, mergeEnvironment, readEnvFile } from '../config/env-file.js';
 import { loadConfig } from '../config/load.js';
 import { systemClock } from '../core/clock.js';
+import { onCrashPoint } from '../core/crash-points.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
-import { Streamer } from '../streamer/streamer.js';
+import { Streamer, type StreamerOptions } from '../streamer/streamer.js';
+import { type Dying, dying } from './dying.js';
+
+/** What economy mode and budgets tell a streamer. */
+interface StreamEconomy {
+  readonly rest: StreamerOptions['rest'] | null;
+  readonly onStatement: (text: string) => void;
+  readonly breathMs: () => number;
+  readonly pace: () => number;
+}
 
 export interface GlobalOptions {
   readonly envFile?: string;
@@ -19,8 +29,8 @@ export interface Runtime {
   readonly config: Config;
   readonly logger: Logger;
   readonly redact: Redactor;
-  /** A place at which tests end this process; null in production. */
-  readonly crashAt: string | null;
+  /** Hears of every named place that this process passes; does nothing in production. */
+  readonly dying: Dying;
 }
 
 /** Throws InvalidConfiguration with every mistake at once. */
@@ -34,14 +44,18 @@ export function createRuntime(
   const redact = createRedactor(secretsOf(config));
   const logger = createLogger({ level: config.logLevel, redact, ...(logTo ? { destination: logTo } : {}) });
   for (const warning of config.warnings) logger.warn(warning);
-  const crashAt = merged.NODE_ENV === 'test' ? (merged.DB_CRASH_AT ?? null) : null;
-  return { config, logger, redact, crashAt };
+  const dyingAt = dying(merged);
+  onCrashPoint(dyingAt);
+  return { config, logger, redact, dying: dyingAt };
 }
 
 const LOAD_CONCURRENCY = 3;
 
 /** @param scheduled sweeps and verifies of its own accord: for a process that stays */
-export function createStreamer({ config, logger }: Runtime, { scheduled = false } = {}): Streamer {
+export function createStreamer(
+  { config, logger }: Runtime,
+  { economy = null, scheduled = false }: { readonly scheduled?: boolean; readonly economy?: StreamEconomy | null } = {},
+): Streamer {
   const primary: ClientConfig = clientConfig(config.primary);
   const secondary: ClientConfig = clientConfig(config.secondary);
   const { name, slot, publication } = config.stream;
@@ -60,8 +74,16 @@ export function createStreamer({ config, logger }: Runtime, { scheduled = false 
     },
     clock: systemClock,
     log: logger,
+    ...(economy?.rest ? { rest: economy.rest } : {}),
+    ...(economy ? { onStatement: economy.onStatement, breathMs: economy.breathMs } : {}),
     ...(scheduled
-      ? { reconcile: { sweepIntervalMs: config.sync.intervalMs, verifyIntervalMs: config.verify.intervalMs } }
+      ? {
+          reconcile: {
+            sweepIntervalMs: config.sync.intervalMs,
+            verifyIntervalMs: config.verify.intervalMs,
+            ...(economy ? { pace: economy.pace } : {}),
+          },
+        }
       : {}),
     schema: (parts) => new SchemaBridge({ ...parts, stream: name, clock: systemClock, log: logger }),
   });

@@ -36,6 +36,7 @@ export function screenLines(watched: Watched, color: Colors, nowMs: number, widt
     for (const alert of controller.alerts) lines.push(row('alert', color.red(alert)));
   }
   lines.push(row('lag', lag === null ? '-' : `${lagText(lag)}${stream === null ? '' : `, stream ${stream.status}`}`));
+  for (const [i, words] of (view.economy?.words ?? []).entries()) lines.push(row(i === 0 ? 'cost' : '', words));
   lines.push(row('tables', `${view.tables.streaming} of ${view.tables.total} streaming`));
   const others = tables.filter((table) => table.state !== 'streaming');
   for (const table of others.slice(0, MOST_TABLES))

@@ -49,6 +49,18 @@ export interface Config {
   readonly controllerUrl: string | null;
   readonly alertWebhookUrl: Secret | null;
   readonly neonApiKey: Secret | null;
+  /** The primary's endpoint as Neon's API sees it; null where it is not to be asked. */
+  readonly neon: {
+    readonly apiUrl: string;
+    readonly projectId: string;
+    readonly endpointId: string;
+  } | null;
+  readonly budget: {
+    readonly requestUnits: number;
+    readonly computeHours: number;
+    /** The stream is slowed too. */
+    readonly hard: boolean;
+  };
   readonly stateDir: string;
   readonly logLevel: LogLevel;
   /** Valid, but probably not meant: one sentence each, for the log at start. */

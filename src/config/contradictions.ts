@@ -37,6 +37,11 @@ export function contradictions(values: Partial<Values>): Mistake[] {
     const problem = `is ${timeout}, more than DB_HEALTH_CHECK_INTERVAL_MS (${interval}): probes would overlap`;
     add('DB_HEALTH_TIMEOUT_MS', problem, `DB_HEALTH_TIMEOUT_MS=${interval}`);
   }
+  const { DB_IDLE_DETACH_MS: idle, DB_MAX_DETACH_MS: longest } = values;
+  if (idle !== undefined && longest !== undefined && idle > 0 && idle >= longest) {
+    const problem = `is ${idle}, not less than DB_MAX_DETACH_MS (${longest}): the primary would never be left alone`;
+    add('DB_IDLE_DETACH_MS', problem);
+  }
   return mistakes;
 }
 

@@ -111,8 +111,25 @@ function toConfig(values: Values, env: Environment): Config {
     controllerUrl: values.DB_CONTROLLER_URL ?? null,
     alertWebhookUrl: values.DB_ALERT_WEBHOOK_URL ?? null,
     neonApiKey: values.NEON_API_KEY ?? null,
+    neon: neonOf(values),
+    budget: {
+      requestUnits: values.DB_MONTHLY_RU_BUDGET,
+      computeHours: values.DB_MONTHLY_COMPUTE_HOURS,
+      hard: values.DB_BUDGET_HARD,
+    },
     stateDir: values.DB_STATE_DIR,
     logLevel: values.LOG_LEVEL,
     warnings: warningsOf(values, env),
   };
+}
+
+/** All three or none; a warning names what is missing. */
+function neonOf(values: Values): Config['neon'] {
+  const {
+    NEON_API_KEY: apiKey,
+    NEON_API_URL: apiUrl,
+    NEON_ENDPOINT_ID: endpointId,
+    NEON_PROJECT_ID: projectId,
+  } = values;
+  return apiKey && endpointId && projectId ? { apiUrl, projectId, endpointId } : null;
 }

@@ -73,6 +73,19 @@ const secret = (shortest: number) =>
     .regex(/^[\x21-\x7e]*$/, 'must consist of printable ASCII characters without blanks')
     .transform((text) => new Secret(text));
 
+/** As Neon gives them out: `ep-cool-name-123456`, `shiny-wind-028834`. */
+const neonId = matching(/^[A-Za-z0-9-]{1,64}$/, 'an identifier of letters, digits and hyphens');
+/** Below this the reports of routers, which come every three seconds, would come too late. */
+const SHORTEST_IDLE_MS = 10_000;
+const idleMilliseconds = z.string().transform((text, context) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && (value === 0 || (value >= SHORTEST_IDLE_MS && value <= LONGEST_DETACH_MS))) return value;
+  context.addIssue(
+    `must be 0 (off) or a whole number of milliseconds from ${SHORTEST_IDLE_MS} to ${LONGEST_DETACH_MS}, got ${shown(text)}`,
+  );
+  return z.NEVER;
+});
+
 /** PostgreSQL allows no other characters in the name of a slot. */
 const slotName = matching(/^[a-z0-9_]{1,63}$/, 'of lower-case letters, digits and underscores, at most 63');
 const publicationName = z
@@ -108,7 +121,7 @@ export const environmentSchema = z.object({
   DB_VERIFY_INTERVAL_MS: milliseconds(0)
     .default(24 * HOUR_MS)
     .meta({ example: '86400000' }),
-  DB_IDLE_DETACH_MS: milliseconds(0).default(0).meta({ example: '300000' }),
+  DB_IDLE_DETACH_MS: idleMilliseconds.default(0).meta({ example: '60000' }),
   DB_MAX_DETACH_MS: milliseconds(1000, LONGEST_DETACH_MS)
     .default(24 * HOUR_MS)
     .meta({ example: '86400000' }),
@@ -124,7 +137,15 @@ export const environmentSchema = z.object({
     .meta({ example: 'https://hooks.example.com/alerts' }),
   DB_STATE_DIR: z.string().default('./.db-redundancy').meta({ example: './.db-redundancy' }),
   LOG_LEVEL: choice(LOG_LEVELS).default('info').meta({ example: 'info' }),
+  DB_MONTHLY_RU_BUDGET: wholeNumber('request units', 1, 1e12).default(50_000_000).meta({ example: '50000000' }),
+  DB_MONTHLY_COMPUTE_HOURS: wholeNumber('compute-hours', 1, 1_000_000).default(100).meta({ example: '100' }),
+  DB_BUDGET_HARD: yesOrNo.default(false).meta({ example: 'false' }),
   NEON_API_KEY: secret(1).optional().meta({ example: 'napi_...' }),
+  NEON_PROJECT_ID: neonId.optional().meta({ example: 'shiny-wind-028834' }),
+  NEON_ENDPOINT_ID: neonId.optional().meta({ example: 'ep-cool-name-123456' }),
+  NEON_API_URL: httpUrl
+    .default('https://console.neon.tech/api/v2')
+    .meta({ example: 'https://console.neon.tech/api/v2' }),
 });
 
 export type Variable = keyof typeof environmentSchema.shape;

@@ -2,6 +2,8 @@ import { isLoopback } from './database-url.js';
 import type { Environment } from './env-file.js';
 import { environmentSchema, type Values } from './schema.js';
 
+const FIVE_MINUTES_MS = 300_000;
+
 /** What is valid but probably not meant: TLS that does not protect, parameters without effect, misspelt names. */
 export function warningsOf(values: Values, env: Environment): string[] {
   const warnings: string[] = [];
@@ -22,9 +24,14 @@ export function warningsOf(values: Values, env: Environment): string[] {
       'DB_HTTP_HOST opens the HTTP surface to others, but DB_CONTROL_TOKEN is not set: control verbs are refused.',
     );
   }
-  if (values.DB_IDLE_DETACH_MS > 0) {
+  if (values.NEON_API_KEY !== undefined && !(values.NEON_PROJECT_ID && values.NEON_ENDPOINT_ID)) {
     warnings.push(
-      'DB_IDLE_DETACH_MS has no effect yet: economy mode is not part of this version, the slot stays attached.',
+      "NEON_API_KEY has no effect without NEON_PROJECT_ID and NEON_ENDPOINT_ID: Neon's API is not asked about the primary.",
+    );
+  }
+  if (values.DB_IDLE_DETACH_MS > FIVE_MINUTES_MS) {
+    warnings.push(
+      `DB_IDLE_DETACH_MS keeps the primary awake for ${Math.round(values.DB_IDLE_DETACH_MS / 60_000)} minutes after each use, and Neon for another five; 60000 is enough for most.`,
     );
   }
   return [...warnings, ...misspelt(env)];

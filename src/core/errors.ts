@@ -37,6 +37,12 @@ export class ConfigurationError extends RedundancyError {
 /** The stream met something that it must not skip (G9): it stops, and nothing is acknowledged. */
 export class StreamHaltError extends RedundancyError {}
 
+/**
+ * A change does not say which row of the secondary it means: guessing would make a wrong row, passing it over would lose
+ * one (G9). A matter of its table, not of the stream.
+ */
+export class UnfitChangeError extends RedundancyError {}
+
 /** Another process leads this stream now: the epoch in the secondary is not ours any more. */
 export class FencedError extends RedundancyError {
   constructor(message: string, cause?: unknown) {

@@ -1,4 +1,4 @@
-import { ConfigurationError, FencedError, RedundancyError, StreamHaltError } from './errors.js';
+import { ConfigurationError, FencedError, RedundancyError, StreamHaltError, UnfitChangeError } from './errors.js';
 import { CONNECTION_MESSAGES, NODE_CODES, type PolicyAction, SQLSTATE_CLASSES, SQLSTATES } from './policy-table.js';
 
 export type { PolicyAction };
@@ -39,6 +39,8 @@ function classifyOne(error: object): Verdict | null {
   if (error instanceof FencedError || error instanceof StreamHaltError || error instanceof ConfigurationError) {
     return { action: 'halt', sqlstate: sqlstateOf(error), hint: error.remedy ?? error.message };
   }
+  if (error instanceof UnfitChangeError)
+    return { action: 'bisect', sqlstate: null, hint: error.remedy ?? error.message };
   const code = stringField(error, 'code');
   const message = stringField(error, 'message') ?? '';
   if (code !== null && isSqlstate(code, error)) {

@@ -36,6 +36,12 @@ export interface SideReport {
   readonly failedAgoMs: number | null;
   /** Connections that are checked out now. */
   readonly busy: number;
+  /** Writes that succeeded, since the router began; absent: none. */
+  readonly writes?: number | undefined;
+  /** Queries and connections that failed since the last success; absent: none. */
+  readonly failures?: number | undefined;
+  /** The last failure was the answer that the compute time of the database is used up. */
+  readonly quota?: boolean | undefined;
 }
 
 /** `POST /api/system/route/lease`. Renews the lease, acknowledges an epoch, and reports. */

@@ -2,6 +2,8 @@
  * What the streamer tells the world about itself. The HTTP surface, the metrics and the command line read this
  * interface and nothing else of the streamer. All counters are totals since the process started.
  */
+import type { RestView } from './economy.js';
+
 export type StreamStatus =
   | 'starting'
   | 'standby'
@@ -94,8 +96,15 @@ export interface StreamSnapshot {
   /** G9: always 0. Anything else is a defect. */
   dropped: number;
   counters: StreamCounters;
+  /** Economy mode; absent where it is off. */
+  rest?: StreamRest;
   /** ISO 8601, end of the last sweep over all tables; null before the first, absent where nobody sweeps. */
   lastSync?: string | null;
+}
+
+export interface StreamRest extends RestView {
+  /** From the use of the primary that ended the last rest until the slot was open; null before the first. */
+  lastWakeSeconds: number | null;
 }
 
 export interface StreamCounters {

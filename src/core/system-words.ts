@@ -108,12 +108,18 @@ const STREAM: Readonly<Record<StreamStatus, readonly [tone: SystemWords['tone'],
   error: ['bad', 'The stream has stopped', 'It met something that it must not skip.'],
 };
 
+const AT_REST = {
+  meaning: 'Nobody uses the primary, and nothing reaches it, so that it may sleep. The secondary has everything.',
+  next: "The stream goes on with the application's next query. When that fails, the checks begin.",
+};
+
 const PAUSED = 'Automatic failover and failback are paused until somebody resumes them.';
 
 export function systemWords(
   controller: ControllerView | null,
   stream: StreamView | null,
   settings: SystemSettings,
+  resting = false,
 ): SystemWords {
   if (controller === null) return streamWords(stream);
   if (controller.epoch === 0)
@@ -123,7 +129,8 @@ export function systemWords(
       meaning: controller.secondary.error ?? 'The control row on the secondary was not read yet.',
       next: 'It is read as soon as the secondary answers.',
     };
-  const words = STATES[controller.state]({ controller, settings });
+  const found = STATES[controller.state]({ controller, settings });
+  const words = resting && controller.state === 'PRIMARY_ACTIVE' ? { ...found, ...AT_REST } : found;
   const next = controller.paused ? PAUSED : words.next;
   // A stream that stands still is why a failover would lose something: it outweighs a healthy state.
   const trouble = words.tone === 'good' && stream !== null ? STREAM[stream.status] : null;

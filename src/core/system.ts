@@ -2,6 +2,7 @@
  * One process as its dashboard and `status --watch` show it: what `GET /api/system/events` sends, and what the page's
  * scripts are typed with. Everything is JSON.
  */
+import type { EconomyView } from './economy.js';
 import type { FailoverState, SideHealth } from './failover.js';
 import type { Side } from './route.js';
 import type { StreamStatus, TableStatus } from './status.js';
@@ -77,6 +78,8 @@ export interface SystemView {
   readonly lag: { readonly seconds: number; readonly bytes: number } | null;
   readonly tables: { readonly total: number; readonly streaming: number; readonly paused: number };
   readonly settings: SystemSettings;
+  /** Economy mode and budgets, with their words; null where neither is known. */
+  readonly economy: (EconomyView & { readonly words: readonly string[] }) | null;
   readonly can: {
     /** Control verbs are taken, with the token. */
     readonly control: boolean;

@@ -79,6 +79,7 @@ function flowOf({ lag, stream }: SystemView, controller: ControllerView): Flow {
     case 'SECONDARY_ACTIVE':
       return { direction: 'none', label: 'No replication', detail: 'the primary is away' };
   }
+  if (stream?.status === 'detached') return { direction: 'none', label: 'At rest', detail: 'everything applied' };
   if (stream !== null && !['streaming', 'snapshot', 'standby'].includes(stream.status))
     return { direction: 'none', label: stream.status, detail: 'changes wait in the slot' };
   if (lag === null) return { direction: 'right', label: 'Replication', detail: 'lag unknown' };

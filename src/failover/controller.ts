@@ -4,6 +4,7 @@
  * beside the probes and reports back with an event. What is to be done after a crash is read from the control row.
  */
 import type { Clock } from '../core/clock.js';
+import type { PrimaryRest } from '../core/economy.js';
 import { RedundancyError } from '../core/errors.js';
 import type {
   ControllerSnapshot,
@@ -15,6 +16,7 @@ import type {
   Verb,
 } from '../core/failover.js';
 import type { Log } from '../core/log.js';
+import { isQuotaExceeded } from '../core/quota.js';
 import type { RouteAuthority, Side } from '../core/route.js';
 import type { Recovery } from '../recovery/recovery.js';
 import type { ControlRow } from './control-row.js';
@@ -24,7 +26,7 @@ import type { CrashPoint } from './crash-points.js';
 import { type FactReader, readFailoverFacts } from './facts.js';
 import { describeRefusals, failbackGuards, failoverGuards, refusals } from './guards.js';
 import { HealthRounds, type Pace } from './health.js';
-import { lagWhenLastSeen, noteSample, type WalSample } from './lag.js';
+import { afterRest, lagWhenLastSeen, noteSample, type WalSample } from './lag.js';
 import { initialState, step } from './machine.js';
 import type { Effect, Event, MachineState, Step } from './machine-types.js';
 import { automatic, changeOf, type Intent, undoes } from './next-row.js';
@@ -46,6 +48,8 @@ export interface ControllerSettings {
   readonly readyLagMs: number;
   readonly cooldownMs: number;
   readonly graceMs: number;
+  /** How often a primary is asked that has answered that its compute time is used up; 15 minutes by default. */
+  readonly quotaProbeMs?: number;
 }
 
 export interface ControllerParts {
@@ -61,12 +65,26 @@ export interface ControllerParts {
   readonly probePrimary: () => Promise<PrimaryAnswer>;
   readonly probeSecondary: (seen: WalSample | null) => Promise<SecondaryAnswer>;
   readonly releaseLease: () => Promise<void>;
+  /** Whether the primary may be contacted (economy mode). */
+  readonly rest: ControllerRest;
+  /** That the primary is used, said to another controller, which leads. */
+  readonly tellLeader: () => Promise<void>;
+  /** Closes every connection to the primary; the next use opens new ones. */
+  readonly letGoOfPrimary: () => Promise<void>;
   readonly runStep: (step: Step, situation: Situation, signal: AbortSignal) => Promise<void>;
   readonly lists: Pick<ControllerSurface, 'history' | 'conflicts' | 'deadLetters'>;
   readonly crash: CrashPoint;
 }
 
+export interface ControllerRest extends PrimaryRest {
+  /** Told whether this controller leads. */
+  lead(leads: boolean): void;
+}
+
 const PROGRESS_INTERVAL_MS = 500;
+/** A primary whose compute time is used up is asked so seldom: it will say the same for days. */
+const TELL_INTERVAL_MS = 20_000;
+const QUOTA_PROBE_MS = 900_000;
 
 export class Controller implements ControllerSurface {
   readonly #parts: ControllerParts;
@@ -88,12 +106,21 @@ export class Controller implements ControllerSurface {
   #refusal: string | null = null;
   #failovers = 0;
   #failbacks = 0;
+  /** Monotonic; the last time that the primary answered that its compute time is used up. */
+  #quotaMs: number | null = null;
+  #restBeganMs = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  /** How often others have told of use; null before the first look. */
+  #stirred: number | null = null;
+  /** Rounds that have asked the primary. */
+  #asks = 0;
   #events: Promise<void> = Promise.resolve();
   readonly #watchers = new Set<() => void>();
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
     this.#rounds = new HealthRounds(parts.clock, parts.settings.health, () => this.#round());
+    parts.rest.addObjection(() => this.#objection());
     this.#steps = new StepRunner({
       clock: parts.clock,
       log: parts.log,
@@ -112,9 +139,11 @@ export class Controller implements ControllerSurface {
   /** Runs until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const progress = this.#watchProgress(signal);
+    const leaveRest = this.#parts.rest.onChange((mode) => this.#onRest(mode));
     try {
       await this.#rounds.run(signal);
     } finally {
+      leaveRest();
       await progress;
       await this.#steps.cancel();
       await this.#events;
@@ -166,6 +195,7 @@ export class Controller implements ControllerSurface {
   async order(order: Order): Promise<OrderResult> {
     const begunMs = this.#parts.clock.monotonic();
     if (!this.#leads || !this.#row) throw notLeading();
+    await this.#awake();
     if (order.verb === 'pause' || order.verb === 'resume') return this.#setPaused(order, begunMs);
     const guards = await this.guards(order.verb);
     const how = this.#howOf(order.verb);
@@ -211,6 +241,64 @@ export class Controller implements ControllerSurface {
     await this.#until(() => this.#leads && this.#row !== null && !this.#readopt, signal);
   }
 
+  /** A query of the application failed; what a passive check goes by, while the primary is not asked. */
+  heardFailure({ quota, router }: { readonly router: string; readonly quota: boolean }): void {
+    const { clock, log, rest } = this.#parts;
+    if (!this.#leads || this.#machine.active !== 'primary') return;
+    // While the primary is asked directly, its own answers count; what decides at once is asked for at once.
+    if (rest.awake) {
+      if (quota && this.#quotaMs === null) this.#rounds.again();
+      return;
+    }
+    const error = new Error(`queries of router ${router} to the primary fail${quota ? `: ${QUOTA_TEXT}` : ''}`);
+    this.#primary.failed(clock.now(), error);
+    log.warn({ side: 'primary', router, error: error.message }, 'Health check failed for primary');
+    const secondary = this.#secondary.connected;
+    void this.#post({ kind: 'probed', primary: false, secondary, atMs: clock.now() });
+  }
+
+  /** A router has told this controller, which only watches, that the primary is used: the leader must know. */
+  heardOfUse(): void {
+    const { clock, log, tellLeader } = this.#parts;
+    if (this.#leads || clock.monotonic() - this.#toldMs < TELL_INTERVAL_MS) return;
+    this.#toldMs = clock.monotonic();
+    tellLeader().catch((error: unknown) =>
+      log.debug({ err: error }, 'The leading controller could not be told of use'),
+    );
+  }
+
+  // Economy mode
+
+  /** Why the primary must not be left alone now. */
+  #objection(): string | null {
+    const { durable, primaryFailures, state } = this.#machine;
+    if (!this.#leads) return 'no controller leads yet';
+    if (state !== 'PRIMARY_ACTIVE' || durable !== 'PRIMARY_ACTIVE' || this.#row?.phase !== 'open')
+      return `the state is ${state}`;
+    if (this.#steps.busy || !this.#settled) return 'the controller has work to do there';
+    return primaryFailures > 0 || !this.#primary.connected ? 'the last health check failed' : null;
+  }
+
+  #onRest(mode: PrimaryRest['mode']): void {
+    const { clock, letGoOfPrimary, log } = this.#parts;
+    if (mode === 'awake') {
+      this.#samples = afterRest(this.#samples, clock.monotonic() - this.#restBeganMs);
+      this.#rounds.again();
+      return;
+    }
+    this.#restBeganMs = clock.monotonic();
+    letGoOfPrimary().catch((error: unknown) => log.debug({ err: error }, 'Connections to the primary were cut'));
+  }
+
+  /** Somebody wants something: both sides are asked before it is judged. */
+  async #awake(): Promise<void> {
+    const { rest } = this.#parts;
+    if (rest.mode !== 'resting') return rest.stir('order');
+    const before = this.#asks;
+    rest.stir('order');
+    await this.#until(() => this.#asks > before || !this.#leads);
+  }
+
   // Probing
 
   async #round(): Promise<Pace> {
@@ -220,14 +308,31 @@ export class Controller implements ControllerSurface {
       (answer) => this.#secondary.succeeded(clock.now(), answer.latencyMs, answer),
       (error: unknown) => this.#secondary.failed(clock.now(), error),
     );
-    // Nobody but the leader asks the primary.
-    const asked = this.#leads || this.#row === null;
+    const { rest } = this.#parts;
+    const resting = rest.mode === 'resting';
+    const quota =
+      this.#quotaMs !== null && clock.monotonic() - this.#quotaMs < (settings.quotaProbeMs ?? QUOTA_PROBE_MS);
+    // Nobody but the leader asks the primary, and nobody where it is left alone.
+    const asked = (this.#leads || this.#row === null) && rest.mode !== 'resting' && !quota;
     const primary = asked
       ? probePrimary().then(
-          (answer) => this.#primary.succeeded(clock.now(), answer.latencyMs, answer),
-          (error: unknown) => this.#primary.failed(clock.now(), error),
+          (answer) => {
+            this.#quotaMs = null;
+            return this.#primary.succeeded(clock.now(), answer.latencyMs, answer);
+          },
+          (error: unknown) => {
+            const quotaNow = isQuotaExceeded(error);
+            if (quotaNow && this.#quotaMs === null)
+              log.error(
+                { side: 'primary' },
+                `The primary cannot be used: ${QUOTA_TEXT}. It is asked seldom from now on`,
+              );
+            this.#quotaMs = quotaNow ? clock.monotonic() : null;
+            return this.#primary.failed(clock.now(), error);
+          },
         )
       : Promise.resolve(null);
+    if (resting) this.#primary.hearsay(clock.now());
     const [beat, wal] = await Promise.all([secondary, primary]);
     for (const [side, record] of [
       ['primary', this.#primary],
@@ -236,6 +341,7 @@ export class Controller implements ControllerSurface {
       const { error } = record.health();
       if (error !== null) log.warn({ side, error }, `Health check failed for ${side}`);
     }
+    if (asked) this.#asks += 1;
     if (wal) this.#samples = noteSample(this.#samples, { atMs: clock.now(), lsn: wal.lsn });
     if (beat) {
       authority.grantUntil(beat.leads ? beat.leaseUntil : 0);
@@ -243,16 +349,20 @@ export class Controller implements ControllerSurface {
       // What a former leader knew is older than the first thing that is seen here.
       if (this.#samples.length <= 1 && beat.primarySeen) this.#samples = [beat.primarySeen, ...this.#samples];
       await this.#takeUp(beat.row?.epoch ?? 0);
+      if (this.#stirred !== null && beat.stirred > this.#stirred) rest.stir('application');
+      this.#stirred = beat.stirred;
     }
     if (!this.#leads) return 'suspect';
     // It has just begun to lead, and has not looked at the primary yet.
-    if (!asked) return { followMs: 0 };
+    if (!asked && !resting && !quota) return { followMs: 0 };
     await this.#post({
       kind: 'probed',
       primary: this.#primary.connected,
       secondary: beat !== null,
       atMs: clock.now(),
+      quota: this.#quotaMs !== null,
     });
+    this.#changed();
     if (!this.#settled && this.#machine.state === 'PRIMARY_ACTIVE') this.#steps.begin('settle-primary');
     const failing = this.#machine.primaryFailures > 0 || this.#machine.secondaryFailures > 0;
     return failing && settings.health.suspectIntervalMs > 0 ? 'suspect' : 'steady';
@@ -265,6 +375,7 @@ export class Controller implements ControllerSurface {
       await this.#steps.cancel();
       await this.#parts.recovery.stop();
     }
+    this.#parts.rest.lead(false);
     if (beat.row && (!this.#row || beat.row.epoch > this.#row.epoch)) this.#learn(beat.row);
     if (beat.row) this.#machine = { ...this.#machine, state: beat.row.state, durable: beat.row.state };
     // An order that was under way here is another's now; without this its caller would wait for ever.
@@ -290,6 +401,7 @@ export class Controller implements ControllerSurface {
       this.#intent = null;
       this.#learn(row);
       this.#leads = true;
+      this.#parts.rest.lead(true);
       this.#readopt = false;
       await this.#handle({ kind: 'adopted', state: row.state, active: row.active }, null);
     });
@@ -615,6 +727,8 @@ export class Controller implements ControllerSurface {
     return this.#row;
   }
 }
+
+const QUOTA_TEXT = 'its compute time is used up for this period';
 
 function notLeading(): RedundancyError {
   return new RedundancyError('This process does not lead as controller.', {

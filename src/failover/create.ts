@@ -5,6 +5,7 @@ import type { ClientConfig } from 'pg';
 import { Patience } from '../apply/patience.js';
 import { TargetSession } from '../apply/target-session.js';
 import type { Clock } from '../core/clock.js';
+import { ALWAYS_AWAKE } from '../core/economy.js';
 import type { TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import { LEASE_TTL_MS, type RouteAuthority } from '../core/route.js';
@@ -14,7 +15,7 @@ import { migrate } from '../meta/migrate.js';
 import { type ReachedSequences, raiseSequences, readSequences } from '../promotion/sequences.js';
 import type { Recovery } from '../recovery/recovery.js';
 import { ControlStore } from './control-store.js';
-import { Controller, type ControllerSettings } from './controller.js';
+import { Controller, type ControllerRest, type ControllerSettings } from './controller.js';
 import { type CrashPoint, noCrash } from './crash-points.js';
 import { Database } from './database.js';
 import type { Fence, FenceParts } from './fence.js';
@@ -22,7 +23,7 @@ import { CockroachFence } from './fence-cockroach.js';
 import { PostgresFence } from './fence-postgres.js';
 import { leaseMsOf } from './health.js';
 import { readConflicts, readDeadLetters, readHistory } from './lists.js';
-import { probePrimary, probeSecondary, releaseLease } from './probes.js';
+import { probePrimary, probeSecondary, releaseLease, tellLeader } from './probes.js';
 import { PromotionTask } from './promotion-task.js';
 import { RenewedRecovery } from './renewed-recovery.js';
 import { StateFile } from './state-file.js';
@@ -46,6 +47,10 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onReleased?: () => void;
+  /** Economy mode; without it the primary is always awake. */
+  readonly rest?: ControllerRest;
+  /** Told of each statement that is sent to the secondary. */
+  readonly onStatement?: (text: string) => void;
   readonly crash?: CrashPoint;
   /** How long a router may believe in a lease; tests shorten it. */
   readonly leaseTtlMs?: number;
@@ -68,7 +73,10 @@ export function createController(options: ControllerOptions): BuiltController {
   const holder = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`;
   const deadlineMs = Math.max(SHORTEST_DEADLINE_MS, timeoutMs);
   const open = (side: 'primary' | 'secondary', purpose: string) =>
-    new Database({ side, purpose, clock, config: options[side] });
+    new Database({
+      ...{ side, purpose, clock, config: options[side] },
+      ...(side === 'secondary' && options.onStatement ? { onStatement: options.onStatement } : {}),
+    });
   const databases = {
     primaryProbe: open('primary', 'probe'),
     secondaryProbe: open('secondary', 'probe'),
@@ -144,6 +152,11 @@ export function createController(options: ControllerOptions): BuiltController {
       await prepared.secondary();
       const leaseMs = leaseMsOf(options.settings.health.intervalMs, timeoutMs);
       return probeSecondary(databases.secondaryProbe, clock, { ...who, leaseMs, seen }, timeoutMs);
+    },
+    rest: options.rest ?? { ...ALWAYS_AWAKE, lead: () => undefined },
+    tellLeader: () => tellLeader(secondary, stream, deadlineMs),
+    letGoOfPrimary: async () => {
+      await Promise.all([databases.primaryProbe.close(), primary.close()]);
     },
     releaseLease: () => releaseLease(secondary, who, deadlineMs),
     runStep: (step, situation, signal) => STEPS[step](stepParts, situation, signal),

@@ -38,6 +38,8 @@ export interface DatabaseOptions {
   readonly clock: Clock;
   /** Shown in the server's list of sessions; begins with the name that fences spare. */
   readonly purpose: string;
+  /** Told of each statement that is sent. */
+  readonly onStatement?: (text: string) => void;
 }
 
 export class Database {
@@ -137,6 +139,7 @@ export class Database {
       dialect,
       broken: false,
       run: async (text, values = []) => {
+        this.#options.onStatement?.(text);
         const result = await client.query<TextRow>(values.length > 0 ? { text, values: [...values] } : text);
         // Several statements in one text give several results; the last counts.
         return (Array.isArray(result) ? (result.at(-1) as typeof result) : result).rows;

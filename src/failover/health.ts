@@ -24,6 +24,7 @@ export class HealthRounds {
   readonly #rhythm: Rhythm;
   readonly #round: () => Promise<Pace>;
   #wake: AbortController | null = null;
+  #again = false;
 
   /** @param round probes both sides, never rejects, and ends within the probes' deadline */
   constructor(clock: Clock, rhythm: Rhythm, round: () => Promise<Pace>) {
@@ -35,7 +36,9 @@ export class HealthRounds {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const begun = this.#clock.monotonic();
+      this.#again = false;
       const pace = await this.#round();
+      if (this.#again) continue;
       const next = begun + distanceOf(pace, this.#rhythm);
       this.#wake = new AbortController();
       const until = AbortSignal.any([signal, this.#wake.signal]);
@@ -45,6 +48,12 @@ export class HealthRounds {
 
   /** The next round begins now. */
   nudge(): void {
+    this.#wake?.abort();
+  }
+
+  /** The same; where a round is under way, another one follows it at once. */
+  again(): void {
+    this.#again = true;
     this.#wake?.abort();
   }
 }

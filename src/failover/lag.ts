@@ -16,6 +16,11 @@ export function noteSample(samples: readonly WalSample[], sample: WalSample): Wa
   return [...samples.filter((each) => each.atMs > sample.atMs - KEPT_MS), sample];
 }
 
+/** Nobody used the primary for `ms`: what was true of it before was true all the time. */
+export function afterRest(samples: readonly WalSample[], ms: number): WalSample[] {
+  return samples.map((sample) => ({ ...sample, atMs: sample.atMs + ms }));
+}
+
 export interface StoredPosition {
   readonly lsn: Lsn;
   readonly commitAtMs: number | null;

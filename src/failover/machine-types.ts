@@ -21,7 +21,14 @@ export interface Thresholds {
 }
 
 export type Event =
-  | { readonly kind: 'probed'; readonly primary: boolean; readonly secondary: boolean; readonly atMs: number }
+  | {
+      readonly kind: 'probed';
+      readonly primary: boolean;
+      readonly secondary: boolean;
+      readonly atMs: number;
+      /** The primary answers that its compute time is used up: as good as every failure that is still missing. */
+      readonly quota?: boolean;
+    }
   /** Guards of an automatic failover (GUARD, PRIMARY_DOWN_HELD) or failback (READY). */
   | { readonly kind: 'judged'; readonly ok: boolean; readonly refusals: string }
   | { readonly kind: 'ordered'; readonly verb: 'failover' | 'failback'; readonly how: 'crash' | 'switchover' }

@@ -19,16 +19,17 @@ export function initialState(): MachineState {
 }
 
 export function step(state: MachineState, event: Event, thresholds: Thresholds): Outcome {
-  const counted = event.kind === 'probed' ? count(state, event) : state;
+  const counted = event.kind === 'probed' ? count(state, event, thresholds) : state;
   // The row's type ties each handler to its event; indexing by a union loses that.
   const handler = TRANSITIONS[state.state][event.kind] as Handler;
   return handler(counted, event, thresholds);
 }
 
-function count(state: MachineState, probe: Extract<Event, { kind: 'probed' }>): MachineState {
+function count(state: MachineState, probe: Extract<Event, { kind: 'probed' }>, { failover }: Thresholds): MachineState {
+  const failures = state.primaryFailures + 1;
   return {
     ...state,
-    primaryFailures: probe.primary ? 0 : state.primaryFailures + 1,
+    primaryFailures: probe.primary ? 0 : probe.quota ? Math.max(failures, failover) : failures,
     primarySuccesses: probe.primary ? state.primarySuccesses + 1 : 0,
     secondaryFailures: probe.secondary ? 0 : state.secondaryFailures + 1,
     firstFailureAtMs: probe.primary ? null : (state.firstFailureAtMs ?? probe.atMs),

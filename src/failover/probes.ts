@@ -41,6 +41,8 @@ export interface SecondaryAnswer {
   /** Milliseconds until the other's lease ends. */
   readonly othersLeaseMs: number;
   readonly row: ControlRow | null;
+  /** Moves when a controller that only watches hears that the primary is used. */
+  readonly stirred: number;
   /** What a leader has stored about the primary: all that one knows who has not seen it. */
   readonly primarySeen: WalSample | null;
 }
@@ -51,7 +53,7 @@ WITH mine AS (
     primary_seen_at = coalesce($4::timestamptz, l.primary_seen_at), primary_lsn = coalesce($5, l.primary_lsn)
   WHERE l.stream = $1 AND (l.holder = $2 OR l.until <= now()) RETURNING 1)
 SELECT (SELECT count(*) FROM mine)::text AS mine, l.holder, (extract(epoch FROM (l.until - now())) * 1000)::int8::text AS left_ms,
-  l.primary_seen_at::text, l.primary_lsn, ${CONTROL_COLUMNS.replaceAll(/(^|, )/g, '$1c.')}
+  l.primary_seen_at::text, l.primary_lsn, l.stirred::text, ${CONTROL_COLUMNS.replaceAll(/(^|, )/g, '$1c.')}
 FROM db_redundancy.controller AS l LEFT JOIN db_redundancy.control AS c ON c.stream = l.stream WHERE l.stream = $1`;
 
 export async function probeSecondary(
@@ -81,12 +83,22 @@ export async function probeSecondary(
       holder: leads ? who.holder : (row?.holder ?? ''),
       othersLeaseMs: leads ? 0 : Number(row?.left_ms ?? 0),
       row: parseControlRow(row),
+      stirred: Number(row?.stirred ?? 0),
       primarySeen:
         row?.primary_seen_at && row.primary_lsn
           ? { atMs: Date.parse(isoTime(row.primary_seen_at)), lsn: parseLsn(row.primary_lsn) }
           : null,
     };
   });
+}
+
+/** A controller that only watches tells the leader that the primary is used. */
+export async function tellLeader(database: Database, stream: string, deadlineMs: number): Promise<void> {
+  await database.run(
+    'UPDATE db_redundancy.controller SET stirred = stirred + 1 WHERE stream = $1',
+    [stream],
+    deadlineMs,
+  );
 }
 
 /** Lets the lease go, so that another controller need not wait for its end. */

@@ -26,6 +26,11 @@ export class SideRecord {
     return answer;
   }
 
+  /** Nobody was asked: by what others say, nothing has changed. */
+  hearsay(nowMs: number): void {
+    this.#lastCheck = new Date(nowMs).toISOString();
+  }
+
   failed(nowMs: number, error: unknown): null {
     this.#connected = false;
     this.#latencyMs = null;

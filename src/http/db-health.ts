@@ -1,3 +1,4 @@
+import type { EconomyView } from '../core/economy.js';
 import type { ControllerSnapshot, ControllerSurface, SideHealth } from '../core/failover.js';
 import type { StatusSource, StreamSnapshot } from '../core/status.js';
 import type { RouteModule } from './routes.js';
@@ -13,6 +14,8 @@ export interface DbHealth {
   readonly state: string;
   readonly epoch: number;
   readonly replication: { readonly lagSeconds: number; readonly lagBytes: number };
+  /** Economy mode and budgets; not there where neither is known. */
+  readonly economy?: EconomyView;
   /** What a person has to know, with what to run; not there when there is nothing. */
   readonly alerts?: readonly string[];
 }
@@ -31,6 +34,7 @@ export interface HealthSources {
   readonly stream: Pick<StatusSource, 'snapshot'> | null;
   /** ISO 8601; when the two sides were last compared or a change last arrived. */
   readonly lastSync?: () => string | null;
+  readonly economy?: () => EconomyView;
   /** Alerts quote errors of drivers, which may show a connection string. */
   readonly redact: (text: string) => string;
 }
@@ -47,7 +51,7 @@ export function dbHealthRoutes(sources: HealthSources): RouteModule {
   };
 }
 
-export async function readHealth({ controller, lastSync, redact, stream }: HealthSources): Promise<DbHealth> {
+export async function readHealth({ controller, economy, lastSync, redact, stream }: HealthSources): Promise<DbHealth> {
   const snapshot = controller.snapshot();
   const streamed = stream?.snapshot() ?? null;
   const gap = streamed ?? (await controller.replication());
@@ -63,6 +67,7 @@ export async function readHealth({ controller, lastSync, redact, stream }: Healt
     state: snapshot.state,
     epoch: snapshot.epoch,
     replication,
+    ...(economy ? { economy: economy() } : {}),
     ...(snapshot.alerts.length > 0 ? { alerts: snapshot.alerts.map(redact) } : {}),
   };
 }

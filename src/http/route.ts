@@ -17,7 +17,12 @@ export interface RouteSource {
 export const HEARTBEAT_MS = 2_000;
 
 const age = z.number().min(0).nullable();
-const side = z.object({ okAgoMs: age, writeOkAgoMs: age, failedAgoMs: age, busy: z.int().min(0) });
+const count = z.int().min(0);
+const side = z.object({
+  ...{ okAgoMs: age, writeOkAgoMs: age, failedAgoMs: age, busy: count },
+  // A router of an earlier version does not say these.
+  ...{ writes: count.optional(), failures: count.optional(), quota: z.boolean().optional() },
+});
 const leaseRequest = z.object({
   router: z.uuid(),
   name: z.string().max(200).nullable(),

@@ -1,4 +1,6 @@
 /** Puts together what the dashboard shows, from the parts that run in this process. */
+import type { BudgetLine, EconomyView } from '../core/economy.js';
+import { economyWords } from '../core/economy-words.js';
 import type { ControllerSnapshot, ReplicationGap, SideHealth } from '../core/failover.js';
 import type { StreamSnapshot, TableStatus } from '../core/status.js';
 import type { ControllerView, LagHistory, StreamView, SystemSettings, SystemView } from '../core/system.js';
@@ -22,13 +24,14 @@ export interface SystemParts {
   readonly control: boolean;
   /** Errors of drivers may show a connection string. */
   readonly redact: (text: string) => string;
+  readonly economy?: () => EconomyView;
   readonly now?: () => number;
 }
 
 export const LOOK_MS = 1000;
 /** What costs a query is asked for at these distances: while somebody watches, and else. */
 const WATCHED_MS = 5000;
-const UNWATCHED_MS = 60_000;
+const UNWATCHED_MS = 120_000;
 
 export class SystemSource implements Disposable {
   readonly #parts: SystemParts;
@@ -83,20 +86,22 @@ export class SystemSource implements Disposable {
   }
 
   view(): SystemView {
-    const { control, name, settings, stream } = this.#parts;
+    const { control, economy, name, settings, stream } = this.#parts;
     const snapshot = stream?.snapshot() ?? null;
+    const seen = economy ? rounded(economy()) : null;
     const controller = this.#controllerView();
     const streamed = snapshot && this.#streamView(snapshot);
     const tables = this.tables();
     const count = (state: string) => tables.filter((table) => table.state === state).length;
     return {
       name,
-      words: systemWords(controller, streamed, settings),
+      words: systemWords(controller, streamed, settings, seen?.rest?.mode === 'resting'),
       controller,
       stream: streamed,
       lag: this.#lag(snapshot),
       tables: { total: tables.length, streaming: count('streaming'), paused: count('paused') },
       settings,
+      economy: seen && { ...seen, words: economyWords(seen) },
       can: { control, failover: controller !== null, reconcile: stream !== null },
     };
   }
@@ -151,6 +156,27 @@ export class SystemSource implements Disposable {
       ...{ deadLetters, dropped, lastSync: lastSync ?? null },
     };
   }
+}
+
+/** Without what moves all the time: each change is sent to everybody who watches. */
+function rounded({ budget, neon, rest }: EconomyView): EconomyView {
+  const coarse = <T extends BudgetLine>(line: T, digits: number): T => ({
+    ...line,
+    used: Number(line.used.toPrecision(digits)),
+    projected: line.projected === null ? null : Number(line.projected.toPrecision(digits)),
+  });
+  return {
+    rest: rest && { ...rest, restedSeconds: Math.round(rest.restedSeconds / 60) * 60 },
+    neon: neon && { ...neon, checkedAt: null },
+    budget: budget && {
+      ...budget,
+      requestUnits: { ...coarse(budget.requestUnits, 2), byClass: {} },
+      computeHours: budget.computeHours && {
+        ...coarse(budget.computeHours, 2),
+        awakeHours: Number(budget.computeHours.awakeHours.toPrecision(2)),
+      },
+    },
+  };
 }
 
 /** A stream that stands by has no numbers of its own. */

@@ -8,13 +8,16 @@ import { type SqlStatement, StatementError, type TargetSession } from '../apply/
 import type { Backoff } from '../core/backoff.js';
 import type { Change, Row } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
-import { FencedError, StreamHaltError } from '../core/errors.js';
+import { crashPoint } from '../core/crash-points.js';
+import { FencedError, StreamHaltError, UnfitChangeError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Binding } from './binding.js';
 import { applyCarefully, type CarefulContext } from './careful.js';
 import { compileSteps, rereadStatements, type Statement } from './compile.js';
+import { placeOf } from './dead-letter.js';
+import { applyTransactions, deferredHalt, describeRefusal, reportOf } from './deferred.js';
 import type { TransactionPart } from './entries.js';
 import { fold, type Step } from './fold.js';
 import type { TableEntry, TableRegistry } from './registry.js';
@@ -35,6 +38,9 @@ export interface ApplierOptions {
   readonly onMissing: (binding: Binding, rows: readonly Row[]) => void;
   /** The secondary refused rows of this table: makes it fit the primary again; true when that may have helped. */
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  /** True when labels of the table's enums were renamed: a refresh will help. */
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
+  readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   /** Sees what a committed transaction changed, for the windows of running chunks. */
   readonly onApplied: (parts: readonly TransactionPart[], steps: readonly Step[]) => void;
   /** The secondary cannot be reached, or can be again (null). */
@@ -48,6 +54,13 @@ class CheckpointMovedError extends Error {}
 
 /** The target transaction is lost and its rows are not in memory any more: read them again from the checkpoint. */
 export class RestartFromCheckpoint extends Error {}
+
+/** Labels were renamed inside a large transaction. The secondary's cannot be, for as long as its own transaction uses the type. */
+class RelabeledError extends Error {
+  constructor(readonly table: TableEntry) {
+    super('Labels of an enum were renamed');
+  }
+}
 
 /** The secondary refuses rows of a chunk: a matter of their table, not of the stream. */
 export class DataRefusedError extends Error {
@@ -87,11 +100,15 @@ export class Applier {
       await this.#careful(session, parts, changes, checkpoint);
     });
     // Applied by an attempt whose answer was lost: those who follow along must know all the same.
-    if (found)
+    if (found) {
+      // Tables that it paused are paused on the secondary, and not here.
+      if (careful)
+        throw new RestartFromCheckpoint('A batch with refused changes was applied, but its answer was lost.');
       this.#options.onApplied(
         parts,
         fold(changes, (relation) => this.#options.registry.lookup(relation)),
       );
+    }
     const seconds = (performance.now() - started) / 1000;
     counters.applySecondsTotal += seconds;
     counters.lastBatchSeconds = seconds;
@@ -120,8 +137,11 @@ export class Applier {
         part = await next();
       }
       const checkpoint = checkpointOf(part);
-      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch((error: unknown) => {
+      crashPoint('large:before-commit');
+      await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch(async (error: unknown) => {
         this.#throwIfMoved(error, 0);
+        if (error instanceof StatementError && error.index === 1 && classify(error).action === 'bisect')
+          await this.#giveUpAtCommit(error, placeOf(part));
         throw error;
       });
       this.#at = checkpoint;
@@ -132,13 +152,37 @@ export class Applier {
     } catch (error) {
       session.destroy();
       this.#session = null;
-      if (error instanceof FencedError || error instanceof StreamHaltError) throw error;
+      if (error instanceof FencedError || error instanceof StreamHaltError || error instanceof RestartFromCheckpoint)
+        throw error;
+      if (error instanceof RelabeledError) {
+        await this.#options.refresh(error.table);
+        throw new RestartFromCheckpoint('A large transaction begins anew, because labels of an enum were renamed', {
+          cause: error,
+        });
+      }
       const verdict = classify(error);
-      // Refused rows were dealt with part by part; what is refused now, a deferred constraint, would be so again.
+      // Refused rows were dealt with part by part, a constraint that is checked at COMMIT above: this would be refused again.
       const refused = verdict.action === 'halt' || verdict.action === 'bisect';
       if (refused && !(error instanceof CheckpointMovedError)) throw this.#halted(error);
       throw new RestartFromCheckpoint(`A large transaction was interrupted (${verdict.hint})`, { cause: error });
     }
+  }
+
+  /**
+   * A large transaction breaks a constraint that is checked at COMMIT, and its changes are not in memory any more: the
+   * constraint's table is paused, and the transaction is read again without it.
+   */
+  async #giveUpAtCommit(error: StatementError, place: string): Promise<void> {
+    const { onError, pauseTable, registry } = this.#options;
+    const report = reportOf(error);
+    const entry = report && registry.get({ schema: report.schema, name: report.table });
+    // Broken from the other end of a foreign key, perhaps: nobody knows from which, and the table named is paused already.
+    if (onError === 'halt' || !entry || entry.state === 'paused') throw deferredHalt(error, place);
+    const what = describeRefusal(error);
+    await pauseTable(entry, `a large transaction (${place}) was refused by the secondary at its end: ${what}`);
+    throw new RestartFromCheckpoint('A table was paused under a large transaction, which is read again.', {
+      cause: error,
+    });
   }
 
   /**
@@ -172,8 +216,12 @@ export class Applier {
     if (refused !== null) throw new DataRefusedError(refused);
   }
 
-  /** Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules. */
+  /**
+   * Runs `work` in a target transaction that ends with the checkpoint's epoch check, with the pipeline's retry rules.
+   * Throws DataRefusedError when the secondary refuses the rows.
+   */
   async inTransaction(work: (session: TargetSession) => Promise<void>): Promise<void> {
+    let refused: unknown = null;
     await this.#untilDurable(null, async (session) => {
       try {
         await session.exec('BEGIN');
@@ -190,9 +238,11 @@ export class Applier {
         await session.exec('COMMIT');
       } catch (error) {
         if (!session.broken) await session.rollback().catch(() => undefined);
-        throw error;
+        if (error instanceof CheckpointMovedError || classify(error).action !== 'bisect') throw error;
+        refused = error;
       }
     });
+    if (refused !== null) throw new DataRefusedError(refused);
   }
 
   /** Moves the checkpoint without data (idle progress, lease renewal). */
@@ -219,7 +269,7 @@ export class Applier {
 
   /**
    * The normal way: one round trip. False when the secondary refused the data, also after its table was made to fit the
-   * primary's current schema.
+   * primary's current schema, or when a change does not say which row it means.
    */
   async #applyFolded(
     session: TargetSession,
@@ -227,9 +277,9 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<boolean> {
-    const { registry } = this.#options;
     for (;;) {
-      const steps = fold(changes, (relation) => registry.lookup(relation));
+      const steps = this.#folded(changes);
+      if (steps === null) return false;
       const statements = this.#compile(steps, session);
       try {
         const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
@@ -247,17 +297,41 @@ export class Applier {
     }
   }
 
+  /** Null when a change does not say which row it means: the careful way finds it. */
+  #folded(changes: readonly Change[]): Step[] | null {
+    try {
+      return fold(changes, (relation) => this.#options.registry.lookup(relation));
+    } catch (error) {
+      if (error instanceof UnfitChangeError) return null;
+      throw error;
+    }
+  }
+
   /** Looks whether the refused statement's table has changed on the primary in a way that the WAL does not announce. */
   async #refresh(error: unknown, statements: readonly Statement[], offset: number): Promise<boolean> {
-    const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
-    const entry = statement?.binding && this.#options.registry.get(statement.binding.relation);
+    const entry = this.#refusedTable(error, statements, offset);
     return entry ? this.#options.refresh(entry) : false;
   }
 
+  #refusedTable(error: unknown, statements: readonly Statement[], offset: number): TableEntry | null | undefined {
+    const statement = error instanceof StatementError ? statements[error.index - offset] : undefined;
+    return statement?.binding && this.#options.registry.get(statement.binding.relation);
+  }
+
   async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
-    const { registry } = this.#options;
-    const steps = fold(part.changes, (relation) => registry.lookup(relation));
-    const statements = this.#compile(steps, session);
+    const steps = this.#folded(part.changes);
+    const statements = steps === null ? [] : this.#compile(steps, session);
+    const outcome = steps === null ? 'refused' : await this.#tryPart(session, statements);
+    if (outcome === 'again') return this.#applyPart(session, part);
+    if (outcome === 'refused') {
+      this.#options.counters.batchesReordered += 1;
+      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+    }
+    this.#options.onApplied([part], steps ?? this.#folded(part.changes) ?? []);
+    this.#countRows(statements, [part]);
+  }
+
+  async #tryPart(session: TargetSession, statements: readonly Statement[]): Promise<'applied' | 'again' | 'refused'> {
     try {
       const counts = await session.pipeline([
         { text: 'SAVEPOINT dbr_part', values: [] },
@@ -265,15 +339,15 @@ export class Applier {
         { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
       ]);
       this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+      return 'applied';
     } catch (error) {
       if (classify(error).action !== 'bisect') throw error;
       await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
-      if (this.#withoutCopy(error, statements)) return this.#applyPart(session, part);
-      this.#options.counters.batchesReordered += 1;
-      await applyCarefully(this.#carefulContext(session), [part], part.changes);
+      if (this.#withoutCopy(error, statements)) return 'again';
+      const entry = this.#refusedTable(error, statements, CONTROL_STATEMENTS_BEFORE);
+      if (entry && (await this.#options.relabeled(entry))) throw new RelabeledError(entry);
+      return 'refused';
     }
-    this.#options.onApplied([part], steps);
-    this.#countRows(statements, [part]);
   }
 
   async #careful(
@@ -282,22 +356,21 @@ export class Applier {
     changes: readonly Change[],
     checkpoint: Checkpoint,
   ): Promise<void> {
-    const deadLetters = this.#options.registry.deadLetters;
-    const before = new Map(
-      this.#options.registry.all().map((entry) => [entry, { state: entry.state, reason: entry.reason }]),
-    );
+    const forget = this.#options.registry.remember();
     try {
       await session.exec('BEGIN');
-      await applyCarefully(this.#carefulContext(session), parts, changes);
+      crashPoint('careful:begun');
+      await applyTransactions(this.#carefulContext(session), parts);
       await session.pipeline([this.#checkpoint(checkpoint)]).catch((error: unknown) => {
         this.#throwIfMoved(error, 0);
         throw error;
       });
+      crashPoint('careful:before-commit');
       await session.exec('COMMIT');
+      crashPoint('careful:durable');
     } catch (error) {
       // A table that was paused in a transaction that did not commit is not paused.
-      for (const [entry, { state, reason }] of before) Object.assign(entry, { state, reason });
-      this.#options.registry.deadLetters = deadLetters;
+      forget();
       if (!session.broken) await session.rollback().catch(() => undefined);
       throw error;
     }

@@ -9,7 +9,12 @@ export type ValueConverter = (text: string) => string;
 /** Columns that the WAL does not carry, because the primary generates them; see derive.ts. */
 export interface Derivation {
   /** Columns that the expressions may use: index in the source row, present name and type on the primary. */
-  readonly inputs: readonly { readonly index: number; readonly name: string; readonly type: string }[];
+  readonly inputs: readonly {
+    readonly index: number;
+    readonly name: string;
+    readonly type: string;
+    readonly convert: ValueConverter | null;
+  }[];
   /** Their values stand behind the relation's own columns in the row, in this order. */
   readonly outputs: readonly { readonly name: string; readonly expression: string }[];
   /** Type on the primary by column name. */
@@ -25,6 +30,11 @@ export interface Binding {
   /** Position in `columns` of the key's columns, in key order; null for a table without a key. */
   readonly key: readonly number[] | null;
   readonly keyNames: readonly string[];
+  /**
+   * Whether the WAL names a row by that key: it is part of the replica identity. Where it is not, an update that carries
+   * no old values may have changed the key without saying so.
+   */
+  readonly identified: boolean;
   readonly converters: readonly (ValueConverter | null)[] | null;
   /** Null where the WAL carries every column that is written. */
   readonly derivation: Derivation | null;
@@ -101,6 +111,9 @@ export function bind(
     converters.push(options.converter(column, name));
   });
   const keyNames = keyColumns(relation, target, options.rename);
+  const identity = identityColumns(relation, options.rename);
+  // A generated column of the key is in the primary's identity, though not in the WAL.
+  const derived = new Set(derivation?.outputs.map((output) => output.name));
   const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
   return {
     binding: {
@@ -110,6 +123,7 @@ export function bind(
       columns,
       key: key?.includes(-1) ? null : key,
       keyNames: keyNames ?? [],
+      identified: keyNames?.every((name) => identity.includes(name) || derived.has(name)) ?? false,
       converters: converters.some((converter) => converter !== null) ? converters : null,
       derivation,
     },
@@ -124,11 +138,14 @@ function keyColumns(
   rename: (name: string) => string | null,
 ): readonly string[] | null {
   if (relation.replicaIdentity !== 'i') return target.primaryKey;
-  const identity = relation.columns
-    .filter((column) => column.isKey)
-    .map((column) => rename(column.name) ?? column.name);
+  const identity = identityColumns(relation, rename);
   const same = (list: readonly string[]) =>
     list.length === identity.length && list.every((name) => identity.includes(name));
   if (target.primaryKey && same(target.primaryKey)) return target.primaryKey;
   return target.uniques.find(same) ?? null;
+}
+
+/** Columns of the replica identity, by their names on the secondary. Under REPLICA IDENTITY FULL: every column. */
+export function identityColumns(relation: Relation, rename: (name: string) => string | null): string[] {
+  return relation.columns.filter((column) => column.isKey).map((column) => rename(column.name) ?? column.name);
 }

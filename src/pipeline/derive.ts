@@ -75,7 +75,10 @@ function widened(change: RowChange, binding: Binding, slots: Map<Binding, Slot[]
       if (row[index] !== undefined) return row[index];
       return oldIs === 'full' || (oldIs === 'key' && columns[index]?.isKey) ? old?.[index] : undefined;
     };
-    const values = derivation.inputs.map(({ index }) => known(index));
+    const values = derivation.inputs.map(({ convert, index }) => {
+      const value = known(index);
+      return convert && typeof value === 'string' ? convert(value) : value;
+    });
     const key = binding.key?.map((at) => known(binding.sourceIndexes[at] as number) as string) ?? null;
     list.push({
       input: { values, complete: !values.includes(undefined), key },

@@ -4,7 +4,7 @@
  * table's shape end a group; within a group every key appears once, so its statements can carry many rows each.
  */
 import type { Change, Relation, Row, RowChange } from '../core/change.js';
-import { StreamHaltError } from '../core/errors.js';
+import { UnfitChangeError } from '../core/errors.js';
 import { displayName, quoteTable } from '../core/ident.js';
 import { type Binding, imageOf, keyOf, project } from './binding.js';
 
@@ -40,6 +40,7 @@ interface Group {
   readonly bags: Map<number, BagFold>;
 }
 
+/** Throws UnfitChangeError for a change that does not say which row it means. */
 export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
   const steps: Step[] = [];
   let group: Group = { keyed: new Map(), bags: new Map() };
@@ -111,6 +112,7 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
     changes.set(oldKeyOf(binding, row), { op: 'delete', row });
     return null;
   }
+  if (change.old === null && !binding.identified) throw keyMissing(binding);
   const old = change.old === null ? null : project(binding, change.old);
   let row = project(binding, change.row);
   if (old !== null) row = change.oldIs === 'full' ? fillFrom(row, old) : fillKey(binding, row, old);
@@ -133,13 +135,20 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
 /** The old tuple must name the row by the secondary's key: where it does not, deleting nothing would be a silent loss (G9). */
 function oldKeyOf(binding: Binding, old: Row): string {
   if ((binding.key as readonly number[]).every((i) => typeof old[i] === 'string')) return keyOf(binding, old);
-  throw new StreamHaltError(
+  throw keyMissing(binding);
+}
+
+function keyMissing(binding: Binding): UnfitChangeError {
+  return new UnfitChangeError(
     `A change of ${displayName(binding.relation)} does not carry the key (${binding.keyNames.join(', ')}) of its row.`,
-    {
-      code: 'key-missing',
-      remedy: `Run on the primary: ALTER TABLE ${quoteTable(binding.relation.schema, binding.relation.name)} REPLICA IDENTITY FULL; then db:sync -- --table ${displayName(binding.relation)}.`,
-    },
+    { code: 'key-missing', remedy: identityRemedy(binding) },
   );
+}
+
+function identityRemedy({ keyNames, relation }: Binding): string {
+  const identity =
+    keyNames.length === 0 ? 'FULL' : `FULL (or DEFAULT, where its primary key is (${keyNames.join(', ')}))`;
+  return `Run on the primary: ALTER TABLE ${quoteTable(relation.schema, relation.name)} REPLICA IDENTITY ${identity}; then db:sync -- --table ${displayName(relation)}.`;
 }
 
 /** A key value that is stored out of line and did not change comes with the old key only. */
@@ -153,12 +162,9 @@ function fillKey(binding: Binding, row: Row, old: Row): Row {
 function foldBag(table: BagFold, change: RowChange): void {
   const { binding, images } = table;
   if (change.kind !== 'insert' && change.oldIs !== 'full') {
-    throw new StreamHaltError(
+    throw new UnfitChangeError(
       `A change of ${displayName(binding.relation)}, which has no key on the secondary, does not carry the old row.`,
-      {
-        code: 'identity-missing',
-        remedy: `Run on the primary: ALTER TABLE ${quoteTable(binding.relation.schema, binding.relation.name)} REPLICA IDENTITY FULL; then db:sync -- --table ${displayName(binding.relation)}.`,
-      },
+      { code: 'identity-missing', remedy: identityRemedy(binding) },
     );
   }
   const add = (row: Row, copies: number): void => {

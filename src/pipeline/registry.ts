@@ -59,8 +59,8 @@ export class TableEntry implements TableName {
   /** The load is over, and stored as such. */
   loaded(): void {
     this.state = this.afterLoad();
+    this.purge = this.again;
     this.again = false;
-    this.purge = false;
   }
 
   status(): TableStatus {
@@ -98,6 +98,16 @@ export class TableRegistry {
 
   all(): readonly TableEntry[] {
     return [...this.#entries.values()];
+  }
+
+  /** The tables' states and the dead letters as they are now; called, the answer puts them back: the transaction was not kept. */
+  remember(): () => void {
+    const { deadLetters } = this;
+    const states = this.all().map((entry) => ({ entry, state: entry.state, reason: entry.reason }));
+    return () => {
+      for (const { entry, reason, state } of states) Object.assign(entry, { state, reason });
+      this.deadLetters = deadLetters;
+    };
   }
 
   /** Of these changes, how many are counted only, because their table is paused or waits for its load. */

@@ -6,6 +6,7 @@
 import type { Checkpoint } from '../apply/checkpoint.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
+import { crashPoint } from '../core/crash-points.js';
 import { type Lsn, maxLsn } from '../core/lsn.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Applier } from './applier.js';
@@ -37,6 +38,8 @@ export interface ApplyLoopOptions {
   readonly onCommit: (xid: number) => void;
   /** Everything before `lsn` is durable on the secondary. */
   readonly confirm: (lsn: Lsn) => void;
+  /** Between two target transactions of gathered changes; 0 but for a budget that must not be exceeded. */
+  readonly breathMs?: () => number;
 }
 
 export class ApplyLoop {
@@ -57,6 +60,8 @@ export class ApplyLoop {
       if (batch.length > 0) {
         ledger.oldestUnappliedAtMs = (batch[0] as TransactionPart).commitAtMs;
         await this.#applyBatch(batch);
+        const breathMs = this.#options.breathMs?.() ?? 0;
+        if (breathMs > 0) await this.#options.clock.sleep(breathMs, signal).catch(() => undefined);
       } else {
         const head = queue.peek();
         if (!head) {
@@ -86,8 +91,11 @@ export class ApplyLoop {
     for (const part of received) onCommit(part.xid);
     const batch = await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
+      crashPoint('batch:ready');
       await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
+      crashPoint('batch:durable');
       this.#stored(last.endLsn);
+      crashPoint('batch:acknowledged');
     }
     this.#settled(batch);
     // A batch without changes is applied by doing nothing; its position is stored with the idle progress.
@@ -103,6 +111,7 @@ export class ApplyLoop {
       await this.#preparePart(first),
       async () => {
         this.#settled([last]);
+        crashPoint('large:part');
         last = await this.#nextPart(signal);
         return this.#preparePart(last);
       },
@@ -110,6 +119,7 @@ export class ApplyLoop {
     );
     this.#settled([last]);
     const end = last.commit?.endLsn ?? last.commitLsn;
+    crashPoint('large:durable');
     this.#stored(end);
     ledger.appliedThrough(end, last.commitAtMs);
   }
@@ -183,7 +193,9 @@ export class ApplyLoop {
   /** Everything before `lsn` is applied: the checkpoint says so from here on. */
   async #store(lsn: Lsn): Promise<void> {
     const at = maxLsn(lsn, this.#options.ledger.durable);
+    crashPoint('checkpoint:moving');
     await this.#options.applier.moveCheckpoint(this.#idleCheckpoint(at));
+    crashPoint('checkpoint:durable');
     this.#stored(at);
   }
 

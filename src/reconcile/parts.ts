@@ -17,6 +17,8 @@ export interface ReconcileSchedule {
   readonly verifyIntervalMs: number;
   /** How far a sweep looks back beyond the last one; five minutes by default. */
   readonly overlapMs?: number;
+  /** How many times as seldom as configured; 1 by default, more where a budget is short. */
+  readonly pace?: () => number;
 }
 
 export interface ReconcilerParts {

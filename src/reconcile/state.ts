@@ -17,6 +17,7 @@ export class ReconcileState {
   #sweeps = new Map<string, StoredSweep>();
   #verifies = new Map<string, StoredVerify>();
   #lastSyncAt: string | null = null;
+  #working = 0;
 
   constructor(results: ResultsStore) {
     this.results = results;
@@ -25,6 +26,20 @@ export class ReconcileState {
   /** When the last sweep over all tables began; null before the first. */
   get lastSyncAt(): string | null {
     return this.#lastSyncAt;
+  }
+
+  /** A sweep or a verify is under way. */
+  get busy(): boolean {
+    return this.#working > 0;
+  }
+
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#working += 1;
+    try {
+      return await work();
+    } finally {
+      this.#working -= 1;
+    }
   }
 
   get sweeps(): ReadonlyMap<string, StoredSweep> {

@@ -20,12 +20,13 @@ export async function runSweeps(
   const { clock, log } = parts;
   const { sweepIntervalMs } = schedule;
   const lastMs = state.lastSyncAt === null ? Number.NEGATIVE_INFINITY : Date.parse(state.lastSyncAt);
-  let waitMs = Math.min(sweepIntervalMs, Math.max(0, lastMs + sweepIntervalMs - clock.now()));
+  const distanceMs = () => sweepIntervalMs * (schedule.pace?.() ?? 1);
+  let waitMs = Math.min(distanceMs(), Math.max(0, lastMs + distanceMs() - clock.now()));
   for (;;) {
     await clock.sleep(waitMs, signal);
     try {
-      const done = await sweep(parts, state, session, schedule, signal);
-      waitMs = done ? sweepIntervalMs : Math.min(CATCH_UP_POLL_MS, sweepIntervalMs);
+      const done = await state.during(() => sweep(parts, state, session, schedule, signal));
+      waitMs = done ? distanceMs() : Math.min(CATCH_UP_POLL_MS, sweepIntervalMs);
     } catch (error) {
       signal.throwIfAborted();
       log.warn({ err: error }, 'Sync was interrupted; it is tried again');

@@ -1,5 +1,6 @@
 /** One sweep over all tables that stream: what it found of each, and where the next one begins. */
 import type { Clock } from '../core/clock.js';
+import { crashPoint } from '../core/crash-points.js';
 import { displayName, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import { classify } from '../core/policy.js';
@@ -44,7 +45,9 @@ export async function sweepAll(
     sweeps.push(sweep);
     if (sweep.repaired > 0) warnOfDrift(log, entry, sweep);
   }
+  crashPoint('sweep:storing');
   await results.storeSweeps(sweeps, at);
+  crashPoint('sweep:stored');
   const repaired = sweeps.reduce((sum, sweep) => sum + sweep.repaired, 0);
   const compared = sweeps.reduce((sum, sweep) => sum + sweep.compared, 0);
   const uncovered = sweeps.filter(({ coveredBy }) => coveredBy === 'verify').map(displayName);

@@ -2,7 +2,7 @@
  * Sweeps one table: `updated_at` of the rows that the primary has changed lately is compared with the secondary's, and
  * rows that differ are looked at once more at a watermark; what is left is drift, and goes through the watermark path.
  */
-
+import { crashPoint } from '../core/crash-points.js';
 import { project } from '../pipeline/binding.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { Key } from '../snapshot/chunk-reader.js';
@@ -43,7 +43,9 @@ export async function sweepTable(
     compared += page.length;
     const suspects = await differing(parts, table, updatedAt, page);
     if (suspects.length > 0) {
+      crashPoint('sweep:suspects');
       const mended = await mend(parts, table, updatedAt, suspects);
+      crashPoint('sweep:mended');
       repaired += mended.repaired;
       newerOnSecondary += mended.newer;
     }

@@ -36,7 +36,7 @@ export class VerifyLoop {
       this.#woken = new AbortController();
       try {
         const due = this.#next(session);
-        if (due) await this.#verify(session, due.entry, due.order, signal);
+        if (due) await this.#state.during(() => this.#verify(session, due.entry, due.order, signal));
         else await this.#sleep(session, signal);
       } catch (error) {
         signal.throwIfAborted();
@@ -60,7 +60,8 @@ export class VerifyLoop {
 
   /** Until the schedule wants the table verified; never verified means now. */
   #dueInMs(entry: TableEntry): number {
-    const interval = this.#parts.schedule?.verifyIntervalMs ?? 0;
+    const { pace, verifyIntervalMs = 0 } = this.#parts.schedule ?? {};
+    const interval = verifyIntervalMs * (pace?.() ?? 1);
     if (interval === 0) return Number.POSITIVE_INFINITY;
     const last = this.#state.lastVerify(entry);
     return last ? Date.parse(last.at) + interval - this.#parts.clock.now() : 0;

@@ -4,21 +4,23 @@ import type { Clock } from '../core/clock.js';
 import type { Log } from '../core/log.js';
 
 /** Where a test may interrupt: the moments at which something is durable and what follows from it is not. */
-export type CrashPoint =
+export const RECOVERY_POINTS = [
   /** Touched keys and position are stored; the change source has not been told. */
-  | 'journal-stored'
+  'journal-stored',
   /** Rows of the tail are decided upon; the tail's position has not moved. */
-  | 'tail-settled'
+  'tail-settled',
   /** The tail's position has moved. */
-  | 'tail-moved'
+  'tail-moved',
   /** Rows are on the primary; the journal does not know. */
-  | 'rows-copied'
+  'rows-copied',
   /** One table was compared; it is not noted. */
-  | 'table-compared'
+  'table-compared',
   /** The primary's slot is in order; the checkpoint has not moved. */
-  | 'slot-aligned'
+  'slot-aligned',
   /** The checkpoint has moved. */
-  | 'checkpoint-moved';
+  'checkpoint-moved',
+] as const;
+export type CrashPoint = (typeof RECOVERY_POINTS)[number];
 
 export interface RecoveryOptions {
   readonly stream: string;

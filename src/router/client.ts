@@ -218,7 +218,9 @@ export class RoutedClient extends BaseClient {
     if (this.#lost === null) {
       this.#lost = this.#verdict(sent, cause);
       this.#lostStatement = sent.length > 0;
-      if (this.#cutReason === null && !this._ending) this.#router.activity[this.side].failed();
+      // One that was idle may have been closed by a primary that goes to sleep: nobody's query has failed.
+      const used = sent.length > 0 || this.inTransaction;
+      if (this.#cutReason === null && !this._ending && used) this.#router.activity[this.side].failed(cause);
       this.#router.lost(this, sent.length > 0 || this.inTransaction ? this.#lost : null);
     }
     this.heldSinceMs = 0;

@@ -235,7 +235,7 @@ export class RouterPool extends BasePool implements RoutedPool {
 
   #connectsAgain(item: PendingItem, error: Error, side: Side): boolean {
     if (!this.router.follows) return false;
-    this.router.activity[side].failed();
+    this.router.activity[side].failed(error);
     const { epoch } = this.router;
     if (side !== this.#side || !this.router.open) {
       this.#requeue(item);

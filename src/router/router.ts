@@ -75,7 +75,12 @@ export class Router extends EventEmitter<RouterEvents> implements Followed {
     this.#clock = clocks.clock;
     this.#background = clocks.background;
     this.gate = new Gate(this.#clock);
-    this.activity = { primary: new SideActivity(this.#clock), secondary: new SideActivity(this.#clock) };
+    // When what came with the news is read as well: the report should say that the connection is free again.
+    const stirred = () => void setImmediate(() => this.#follower?.renew());
+    this.activity = {
+      primary: new SideActivity(this.#clock, stirred),
+      secondary: new SideActivity(this.#clock, stirred),
+    };
     this.#connections = new Connections(this.#clock, this.options.holdTimeoutMs, (waitedMs) => this.refusal(waitedMs));
     const { controllerUrl, token, stream, primary, secondary } = this.options;
     if (controllerUrl === null) {

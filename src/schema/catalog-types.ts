@@ -26,6 +26,7 @@ interface TypeRow {
   collation: QualifiedName | null;
   extension: string | null;
   labels: string[] | null;
+  label_oids: number[] | null;
   checks: CheckModel[] | null;
   attributes: { name: string; type: number; typmod: number; display: string }[] | null;
   range: { subtype: number; display: string; multirange: string; canonical: boolean } | null;
@@ -56,6 +57,7 @@ SELECT t.oid, n.nspname::text AS schema, t.typname::text AS name, format_type(t.
   (SELECT x.extname::text FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid
    WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension,
   (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels,
+  (SELECT json_agg(e.oid::int8 ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS label_oids,
   (SELECT json_agg(json_build_object('name', k.conname, 'expression', pg_get_expr(k.conbin, 0),
      'validated', k.convalidated, 'enforced', true) ORDER BY k.conname)
    FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c') AS checks,
@@ -93,7 +95,12 @@ export class TypeCatalog {
   }
 
   enums(): EnumModel[] {
-    return this.user('enum').map((row) => ({ schema: row.schema, name: row.name, labels: row.labels ?? [] }));
+    return this.user('enum').map(({ label_oids, labels, name, oid, schema }) => ({
+      schema,
+      name,
+      labels: labels ?? [],
+      oids: { type: oid, labels: label_oids ?? [] },
+    }));
   }
 
   /** A domain over a domain comes after the one it is built on. */

@@ -87,7 +87,8 @@ function sameKey(key: KeyChange, known: readonly KnownColumn[], current: readonl
     lists.flat().find((column) => column.name === name)?.attnum ?? name;
   const before = key.before.map((name) => numberOf(name, known, current));
   const after = key.after.map((name) => numberOf(name, current));
-  return before.join() === after.join();
+  // Rows are found by the same values, in whatever order the two databases list them.
+  return before.sort().join() === after.sort().join();
 }
 
 /**

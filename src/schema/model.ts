@@ -187,6 +187,8 @@ export interface TableModel extends QualifiedName {
 
 export interface EnumModel extends QualifiedName {
   readonly labels: readonly string[];
+  /** Of the type and of its labels, in their order; absent where a catalog does not keep them. */
+  readonly oids?: { readonly type: number; readonly labels: readonly number[] };
 }
 
 export interface DomainModel extends QualifiedName {

@@ -7,6 +7,7 @@ import Cursor from 'pg-cursor';
 import { arrayLiteral } from '../apply/array-literal.js';
 import type { Row } from '../core/change.js';
 import { quoteIdent, quoteTable, type TableName } from '../core/ident.js';
+import { sqlstateOf } from '../core/policy.js';
 import { lockForReading } from '../source/rewritten.js';
 import { parseSnapshot, type SourceSnapshot } from './recent-commits.js';
 
@@ -75,7 +76,33 @@ export async function readKeys(client: PoolClient, table: ChunkTable, keys: read
 
 /** Of the given keys, those that no row has; rows that exist stay where they are. */
 export async function readGone(client: PoolClient, table: ChunkTable, keys: readonly Key[]): Promise<Chunk> {
-  return { ...(await readByKey(client, table, keys, [])), rows: [] };
+  const read = async (some: readonly Key[]) => ({ ...(await readByKey(client, table, some, [])), rows: [] });
+  try {
+    return await read(keys);
+  } catch (error) {
+    if (sqlstateOf(error) !== INVALID_TEXT) throw error;
+    await client.query('ROLLBACK');
+  }
+  // Keys of the secondary that are no values on the primary, as those with a label that only the secondary has.
+  const values: Key[] = [];
+  const others: GoneKey[] = [];
+  for (const key of keys) {
+    if (await areValues(client, table, key)) values.push(key);
+    else others.push({ asked: key, own: key });
+  }
+  const chunk = await read(values);
+  return { ...chunk, gone: [...chunk.gone, ...others] };
+}
+
+async function areValues(client: PoolClient, table: ChunkTable, key: Key): Promise<boolean> {
+  const casts = table.key.map((column, i) => `$${i + 1}::text::${column.type}`).join(', ');
+  try {
+    await client.query({ text: `SELECT ${casts}`, values: [...key] });
+    return true;
+  } catch (error) {
+    if (sqlstateOf(error) === INVALID_TEXT) return false;
+    throw error;
+  }
 }
 
 async function readByKey(
@@ -127,6 +154,8 @@ export function columnList(table: ChunkTable): string {
   return table.columns.map((column) => quoteIdent(column.name)).join(', ');
 }
 
+/** invalid_text_representation */
+const INVALID_TEXT = '22P02';
 const FIRST_PAGE = 8;
 const GROWTH = 4;
 

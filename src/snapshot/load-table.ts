@@ -9,6 +9,8 @@ import type { ChunkWindow } from './window.js';
 
 export interface LoadTable {
   readonly entry: TableEntry;
+  /** Labels of enums were renamed since: the secondary may refuse what it would take by a newer description. */
+  readonly outdated: () => boolean;
   readonly chunk: ChunkTable;
   /** Its source columns are `chunk.columns`, in that order. */
   readonly binding: Binding;

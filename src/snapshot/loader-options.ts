@@ -25,6 +25,9 @@ export interface LoaderOptions {
   /** Resolves when chunks may be read: see untilSettled. */
   readonly settled: Promise<void>;
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
+  /** Labels of the table's enums were renamed; and what makes the table fit then. */
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
+  readonly refresh: (entry: TableEntry) => Promise<boolean>;
   /** The secondary refuses a table's rows: it is paused with this error. */
   readonly onRefused: (entry: TableEntry, error: unknown) => Promise<void>;
   /** The table cannot be read on the primary: it is paused with this error. */

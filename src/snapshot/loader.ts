@@ -4,6 +4,7 @@
  */
 import PQueue from 'p-queue';
 import type { SqlStatement } from '../apply/target-session.js';
+import { crashPoint } from '../core/crash-points.js';
 import { ConfigurationError } from '../core/errors.js';
 import { displayName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
@@ -30,6 +31,9 @@ function isOfTable(error: unknown): boolean {
 /** The table was paused or removed meanwhile: its tasks end quietly. */
 class LoadGivenUp extends Error {}
 
+/** The table was made to fit the primary anew while it loaded: what was read of it is read again. */
+class TableRefreshed extends Error {}
+
 export class Loader {
   readonly #options: LoaderOptions;
   readonly #tasks: PQueue;
@@ -48,12 +52,15 @@ export class Loader {
   async load(entry: TableEntry): Promise<void> {
     if (this.#active.has(entry)) return;
     this.#active.add(entry);
+    let refreshed = false;
     try {
       await this.#options.settled;
-      const table = await this.#options.describe(entry);
+      // As few at a time as read: all tables at once would keep the stream from the catalog.
+      const table = await this.#soon(() => this.#options.describe(entry));
       const started = this.#options.clock.monotonic();
-      if (table.binding.key === null) await this.#tasks.add(() => loadUnkeyed(this.#options, table));
-      else await this.#loadKeyed(table);
+      if (table.binding.key === null) {
+        if (!(await this.#tasks.add(() => loadUnkeyed(this.#options, table)))) throw new LoadGivenUp();
+      } else await this.#loadKeyed(table);
       const seconds = (this.#options.clock.monotonic() - started) / 1000;
       this.#options.log.info(
         { table: displayName(entry), rows: entry.rowsLoaded, seconds: Math.round(seconds * 10) / 10 },
@@ -62,20 +69,44 @@ export class Loader {
     } catch (error) {
       // What this table alone lacks (a right, the table itself) would stop the others again and again.
       if (isOfTable(error)) await this.#options.onUnreadable(entry, error);
-      else if (!(error instanceof LoadGivenUp)) throw error;
+      else if (!(error instanceof LoadGivenUp || error instanceof TableRefreshed)) throw error;
+      refreshed = error instanceof TableRefreshed;
     } finally {
       this.#active.delete(entry);
     }
     // Ordered again between the hand-over to the stream and here.
-    if (entry.state === 'pending') await this.load(entry);
+    if (entry.state === 'pending' || (refreshed && entry.state === 'loading')) await this.load(entry);
   }
 
   /** Reads keys again on the primary and makes the secondary equal for them. Resolves when done. */
   async repair(entry: TableEntry, keys: readonly Key[]): Promise<void> {
     await this.#options.settled;
-    const table = await this.#options.describe(entry);
-    for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
-      await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+    const table = await this.#describeForRepair(entry);
+    if (table === null) return;
+    try {
+      for (let i = 0; i < keys.length; i += REPAIR_KEYS) {
+        await this.#tasks.add(() => this.#keys(table, keys.slice(i, i + REPAIR_KEYS), () => []));
+      }
+    } catch (error) {
+      if (!(error instanceof TableRefreshed)) throw error;
+      await this.repair(entry, keys);
+    }
+  }
+
+  /** Before the ranges that wait: what is left to be done for a table is little, and lets it stream. */
+  async #soon<T>(work: () => Promise<T>): Promise<T> {
+    // Without a timeout or a signal there is always a result.
+    return (await this.#tasks.add(work, { priority: 1 })) as T;
+  }
+
+  /** Null when the table lacks something, and was paused for it. */
+  async #describeForRepair(entry: TableEntry): Promise<LoadTable | null> {
+    try {
+      return await this.#soon(() => this.#options.describe(entry));
+    } catch (error) {
+      if (!isOfTable(error)) throw error;
+      await this.#options.onUnreadable(entry, error);
+      return null;
     }
   }
 
@@ -84,24 +115,28 @@ export class Loader {
     const { progress, source } = this.#options;
     let ranges = await progress.ranges(entry);
     if (ranges.length === 0) {
-      const bounds = await source.use((client) =>
-        keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES),
+      const bounds = await this.#soon(() =>
+        source.use((client) => keyRanges(client, table.chunk, table.rowEstimate, ROWS_PER_RANGE, MOST_RANGES)),
       );
       const plan = bounds.map((upper, rangeNo) => ({ rangeNo, upper }));
       if (entry.purge) plan.push({ rangeNo: PURGE_RANGE, upper: null });
       await progress.begin(entry, plan, table.rowEstimate);
       ranges = await progress.ranges(entry);
     }
+    // Paused by the stream while its load began: it stays so.
+    if (entry.state === 'paused') throw new LoadGivenUp();
     entry.state = 'loading';
     entry.rowsExpected = table.rowEstimate;
     entry.rowsLoaded = ranges.reduce((sum, range) => sum + range.rows, 0);
     const passes = ranges.filter((range) => range.rangeNo !== PURGE_RANGE);
-    await Promise.all(
+    const ended = await Promise.allSettled(
       passes.map((range, i) => {
         const after = i === 0 ? null : (passes[i - 1] as RangeProgress).upper;
         return range.done ? undefined : this.#tasks.add(() => this.#range(table, range, after));
       }),
     );
+    // When all have: another load of the table may follow at once.
+    for (const range of ended) if (range.status === 'rejected') throw range.reason;
     const purge = ranges.find((range) => range.rangeNo === PURGE_RANGE);
     if (purge && !purge.done) await this.#tasks.add(() => this.#purge(table, purge));
     do {
@@ -113,7 +148,7 @@ export class Loader {
         const batch = keys;
         await this.#tasks.add(() => this.#keys(table, batch, () => [progress.rereadDone(entry, batch)]));
       }
-    } while (!(await this.#finish(table)));
+    } while (!(await this.#soon(() => this.#finish(table))));
   }
 
   async #range(table: LoadTable, range: RangeProgress, lower: Key | null): Promise<void> {
@@ -192,13 +227,14 @@ export class Loader {
         // Progress may pass over keys that must be read once more only after they were.
         const good = found.again.length === 0;
         const refused = await this.#write(table, found.steps, good ? extra(chunk, found.rows) : []);
-        if (refused) return 'given-up' as const;
+        if (refused) return refused;
         // Repairs of a table that streams are no part of its load.
         if (table.entry.state === 'loading') table.entry.rowsLoaded += found.rows;
         counters.chunksApplied += 1;
         return { chunk, again: found.again, rows: found.rows };
       });
       if (outcome === 'given-up') throw new LoadGivenUp();
+      if (outcome === 'refreshed') throw new TableRefreshed();
       if (outcome === 'again') continue;
       if (outcome.again.length > 0) {
         await this.#round(
@@ -212,15 +248,22 @@ export class Loader {
     }
   }
 
-  async #write(table: LoadTable, steps: Parameters<Applier['applySteps']>[0], extra: SqlStatement[]): Promise<boolean> {
-    const { applier, onRefused } = this.#options;
+  async #write(
+    table: LoadTable,
+    steps: Parameters<Applier['applySteps']>[0],
+    extra: SqlStatement[],
+  ): Promise<'given-up' | 'refreshed' | null> {
+    const { applier, onRefused, refresh, relabeled } = this.#options;
     try {
+      crashPoint('chunk:writing');
       await applier.applySteps(steps, extra);
-      return false;
+      crashPoint('chunk:durable');
+      return null;
     } catch (error) {
       if (!(error instanceof DataRefusedError)) throw error;
+      if (table.outdated() || ((await relabeled(table.entry)) && (await refresh(table.entry)))) return 'refreshed';
       await onRefused(table.entry, error);
-      return true;
+      return 'given-up';
     }
   }
 
@@ -235,7 +278,9 @@ export class Loader {
         async () => {
           if (table.entry.state === 'paused') return true;
           if ((await progress.rereads(table.entry, 1)).length > 0) return false;
+          crashPoint('load:finishing');
           await this.#write(table, [], progress.finished(table.entry, table.entry.afterLoad(), table.entry.rowsLoaded));
+          crashPoint('load:finished');
           table.entry.loaded();
           return true;
         },

@@ -63,7 +63,7 @@ export class ProgressStore {
     );
     await this.#link.run(
       `UPDATE db_redundancy.tables SET state = 'loading', rows_expected = $4::int8, updated_at = now()
-       WHERE stream = $1 AND schema_name = $2 AND table_name = $3`,
+       WHERE stream = $1 AND schema_name = $2 AND table_name = $3 AND state <> 'paused'`,
       [this.#stream, table.schema, table.name, rowsExpected === null ? null : String(Math.round(rowsExpected))],
     );
   }
@@ -111,12 +111,12 @@ export class ProgressStore {
     };
   }
 
-  /** The table's new state, and the plan of its load forgotten: run in one transaction. */
+  /** The table's new state, and the plan of its load forgotten: run in one transaction. A load that follows purges, too. */
   finished(table: TableName, state: TableState, rowsLoaded: number): SqlStatement[] {
     const at = [this.#stream, table.schema, table.name];
     return [
       {
-        text: `UPDATE db_redundancy.tables SET state = $4, purge = false, reason = NULL, rows_loaded = $5::int8, updated_at = now()
+        text: `UPDATE db_redundancy.tables SET state = $4, purge = ${state === 'pending'}, reason = NULL, rows_loaded = $5::int8, updated_at = now()
           WHERE stream = $1 AND schema_name = $2 AND table_name = $3`,
         values: [...at, state, String(rowsLoaded)],
       },

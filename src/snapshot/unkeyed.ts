@@ -8,6 +8,7 @@ import Cursor from 'pg-cursor';
 import type { TargetSession } from '../apply/target-session.js';
 import type { Row } from '../core/change.js';
 import { quoteTable } from '../core/ident.js';
+import { DataRefusedError } from '../pipeline/applier.js';
 import { wasRewritten } from '../source/rewritten.js';
 import { columnList } from './chunk-reader.js';
 import { chunkLimits, type LoadTable } from './load-table.js';
@@ -15,11 +16,15 @@ import type { LoaderOptions } from './loader-options.js';
 import { parseSnapshot } from './recent-commits.js';
 import { dialectSafeSlices, insertRows } from './unkeyed-write.js';
 
-/** Resolves when the table streams. Retries until a quiet moment of the table is found: a moment, not a period. */
-export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Promise<void> {
-  const { applier, board, progress, signal, source } = options;
+/**
+ * Resolves when the table streams (true), or was paused because the secondary refuses its rows. Retries until a quiet
+ * moment of the table is found: a moment, not a period.
+ */
+export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Promise<boolean> {
+  const { applier, board, onRefused, progress, signal, source } = options;
   const { entry, chunk } = table;
   const touched = new Set<number>();
+  let refused = false;
   board.watched.set(chunk.oid, touched);
   const watchedFrom = board.commits.position;
   await progress.begin(entry, [{ rangeNo: 0, upper: null }], table.rowEstimate);
@@ -40,11 +45,18 @@ export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Pro
             if (unseen || commits.anyBefore(snapshot.running, watchedFrom)) return false;
             // Locked only now: a lock for as long as the stream takes to come by might hold the application up.
             if (await wasRewritten(reader, chunk)) return false;
-            await applier.inTransaction(async (session) => {
-              await copyAll(reader, session, table);
-              for (const statement of progress.finished(entry, entry.afterLoad(), entry.rowsLoaded))
-                await session.run(statement);
-            });
+            try {
+              await applier.inTransaction(async (session) => {
+                await copyAll(reader, session, table);
+                for (const statement of progress.finished(entry, entry.afterLoad(), entry.rowsLoaded))
+                  await session.run(statement);
+              });
+            } catch (error) {
+              if (!(error instanceof DataRefusedError)) throw error;
+              refused = true;
+              await onRefused(entry, error);
+              return true;
+            }
             entry.loaded();
             return true;
           });
@@ -56,6 +68,7 @@ export async function loadUnkeyed(options: LoaderOptions, table: LoadTable): Pro
   } finally {
     board.watched.delete(chunk.oid);
   }
+  return !refused;
 }
 
 /** Everything that the reader's snapshot holds, instead of what the secondary has. May be repeated on the same reader. */

@@ -4,6 +4,7 @@
  * stream's order. Watermarks of other processes, or from before a restart, are nobody's and are passed over.
  */
 import type { ClientBase } from 'pg';
+import { crashPoint } from '../core/crash-points.js';
 import { type TransactionPart, WATERMARK_PREFIX, type WatermarkEntry } from '../pipeline/entries.js';
 import type { Step } from '../pipeline/fold.js';
 import { RecentCommits } from './recent-commits.js';
@@ -62,8 +63,11 @@ export class WatermarkBoard {
     done.catch(() => undefined);
     try {
       await emitWatermark(client, { s: this.#stream, id, k: 'low' });
+      crashPoint('chunk:low');
       rows = { value: await read() };
+      crashPoint('chunk:read');
       await emitWatermark(client, { s: this.#stream, id, k: 'high' });
+      crashPoint('chunk:high');
       return await done;
     } finally {
       this.#rounds.delete(id);

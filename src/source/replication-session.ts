@@ -29,6 +29,10 @@ export interface SessionOptions {
   readonly statusIntervalMs: number;
   /** A primary that is silent for so long, although asked, counts as lost; milliseconds, 30,000 by default. */
   readonly silenceMs?: number;
+  /** A primary that has not begun to stream so long after it was asked is given up; milliseconds, 30,000 by default. */
+  readonly startMs?: number;
+  /** Gives the start up at once. */
+  readonly signal?: AbortSignal;
   readonly handler: SessionHandler;
   /** The server's major version times 10,000, e.g. 180004. */
   readonly serverVersion: number;
@@ -54,6 +58,10 @@ interface WireConnection {
 
 /** An asked primary answers within a round trip; half a minute of silence is a dead connection. */
 const SILENCE_MS = 30_000;
+const CONNECT_MS = 10_000;
+const START_MS = 30_000;
+/** A network that has forgotten the connection is noticed by the system as well, before the walsender's time is up. */
+const KEEPALIVE_DELAY_MS = 10_000;
 const XLOG_DATA = 0x77;
 const KEEPALIVE = 0x6b;
 const XLOG_HEADER_BYTES = 25;
@@ -62,7 +70,12 @@ const XLOG_HEADER_BYTES = 25;
 export async function openReplicationSession(options: SessionOptions): Promise<ReplicationSession> {
   const { handler } = options;
   const service = new LogicalReplicationService(
-    { ...options.connection, keepAlive: true },
+    {
+      connectionTimeoutMillis: CONNECT_MS,
+      ...options.connection,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+    },
     { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
   );
   const decoder = new PgOutputDecoder();
@@ -122,8 +135,9 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
       slot: string,
       lsn: string,
     ) {
-      await client.query(TEXT_FORM_SQL);
       wire = client.connection;
+      if (failure !== undefined) wire.stream.destroy();
+      await client.query(TEXT_FORM_SQL);
       wire.removeAllListeners('copyData');
       wire.on('copyData', onCopyData);
       const parameters = [
@@ -135,6 +149,14 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     },
   };
 
+  const startMs = options.startMs ?? START_MS;
+  const late = setTimeout(
+    () => fail(new Error(`Connection terminated: the primary has not begun to stream within ${startMs / 1000} s`)),
+    startMs,
+  );
+  const onAbort = (): void => fail(options.signal?.reason);
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  if (options.signal?.aborted) onAbort();
   const started = new Promise<void>((resolve) => service.once('start', () => resolve()));
   service.on('error', fail);
   const subscription = service.subscribe(plugin as never, options.slot, formatLsn(options.startLsn));
@@ -154,7 +176,12 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     });
   // The owner awaits `ended` later; until then a failure must not count as unhandled.
   ended.catch(() => undefined);
-  await Promise.race([started, ended]);
+  try {
+    await Promise.race([started, ended]);
+  } finally {
+    clearTimeout(late);
+    options.signal?.removeEventListener('abort', onAbort);
+  }
   if (failure !== undefined) throw failure;
   timer = setInterval(tick, options.statusIntervalMs);
   sendStatus();

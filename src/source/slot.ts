@@ -67,8 +67,15 @@ export async function readSlot(client: ClientBase, name: string): Promise<SlotIn
   };
 }
 
-/** Creates the slot and returns its consistent point. Waits for the transactions that are running on the primary. */
+/** A server that cannot look whether its client is still there, or is older than PostgreSQL 14, does without. */
+const LOOK_FOR_CLIENT_SQL = `SET client_connection_check_interval = '1s'`;
+
+/**
+ * Creates the slot and returns its consistent point. Waits for the transactions that are running on the primary, for as
+ * long as they take: should this process die meanwhile, the server gives the slot up.
+ */
 export async function createSlot(client: ClientBase, name: string): Promise<Lsn> {
+  await client.query(LOOK_FOR_CLIENT_SQL).catch(() => undefined);
   const { rows } = await client.query<{ lsn: string }>(
     `SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')`,
     [name],

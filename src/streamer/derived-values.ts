@@ -5,7 +5,7 @@ import type { Relation, Row } from '../core/change.js';
 import { StreamHaltError } from '../core/errors.js';
 import { displayName, quoteIdent, quoteTable } from '../core/ident.js';
 import { classify } from '../core/policy.js';
-import type { Binding, Derivation } from '../pipeline/binding.js';
+import type { Binding, Derivation, ValueConverter } from '../pipeline/binding.js';
 import type { DerivationInput } from '../pipeline/derive.js';
 import { mentions } from '../schema/translate-column.js';
 import type { PlannedColumn } from '../schema/translation.js';
@@ -13,12 +13,14 @@ import type { PlannedColumn } from '../schema/translation.js';
 /**
  * What a version of a relation needs for the columns that the secondary stores and the WAL lacks; null when nothing.
  * @param rename present name of a column that the relation calls by its own one
+ * @param converter present text of a value of that type, for one that is written in another way now
  */
 export function derivationOf(
   relation: Relation,
   planned: readonly PlannedColumn[],
   filled: readonly PlannedColumn[],
   rename: (name: string) => string | null,
+  converter: (typeOid: number) => ValueConverter | null,
 ): Derivation | null {
   const outputs = filled
     .filter((column) => !relation.columns.some((each) => each.name === column.name))
@@ -28,7 +30,7 @@ export function derivationOf(
     const name = rename(column.name);
     const plan = planned.find((each) => each.name === name);
     const used = name !== null && outputs.some((output) => mentions(output.expression, name));
-    return used && plan ? [{ index, name, type: plan.sourceType }] : [];
+    return used && plan ? [{ index, name, type: plan.sourceType, convert: converter(column.typeOid) }] : [];
   });
   return { inputs, outputs, types: new Map(planned.map((column) => [column.name, column.sourceType])) };
 }
@@ -36,11 +38,13 @@ export function derivationOf(
 /**
  * Values of `derivation.outputs` for each row. A row of which the WAL lacks a value that an expression may use is read
  * as it is on the primary now: if it has changed since, that change is in the stream behind this one.
+ * @param untilVisible waits until queries see every transaction that the stream has received
  */
 export async function derivedValues(
   client: PoolClient,
   binding: Binding,
   rows: readonly DerivationInput[],
+  untilVisible: () => Promise<void>,
 ): Promise<readonly Row[]> {
   const derivation = binding.derivation as Derivation;
   const out = new Array<Row>(rows.length).fill([]);
@@ -48,7 +52,11 @@ export async function derivedValues(
   const [complete, partial] = [numbered.filter((row) => row.complete), numbered.filter((row) => !row.complete)];
   try {
     if (complete.length > 0) await evaluate(client, derivation, complete, out);
-    if (partial.length > 0) await readCurrent(client, binding, partial, out);
+    if (partial.length > 0) {
+      // A commit is in the stream a moment before queries see it: the row would be the one from before the change.
+      await untilVisible();
+      await readCurrent(client, binding, partial, out);
+    }
   } catch (error) {
     if (classify(error).action === 'retry' || classify(error).action === 'reread-checkpoint') throw error;
     const columns = derivation.outputs.map((output) => output.name).join(', ');

@@ -31,13 +31,14 @@ export function followColumns(
   translation: Translation,
 ): Followed {
   const current = model.columns.filter((column) => column.generated === null);
-  const key = { before: target.primaryKey, after: model.primaryKey?.columns ?? null };
-  const all = classifyColumns(known, current, key);
-  const changes = pending(all, target);
-  const released = releases(all, target, translation.dialect);
   const planned = translation.schema.tables.find(
     (table) => table.schema === model.schema && table.name === model.name,
   ) as PlannedTable;
+  // As the secondary should have it: not every key can be one there.
+  const key = { before: target.primaryKey, after: planned.primaryKey?.columns ?? null };
+  const all = classifyColumns(known, current, key);
+  const changes = pending(all, target);
+  const released = releases(all, target, translation.dialect);
   const consequences = all.map((change) => consequence(change, planned));
   const blocking = all.filter((change) => consequence(change, planned) === 'pause');
   if (blocking.length > 0) {

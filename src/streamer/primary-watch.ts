@@ -6,11 +6,12 @@ import { classify } from '../core/policy.js';
 import type { TableRegistry } from '../pipeline/registry.js';
 import { readPublication, readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import type { SourcePool } from '../source/sql-pool.js';
+import { absorbed, describeAbsorbed, unlikeTheirPartitions } from './absorbed.js';
 import type { StreamSession } from './session.js';
 import { missingFromPublication } from './setup.js';
 import type { TableKeeper } from './table-keeper.js';
 import type { TablesStore } from './tables-store.js';
-import { changedUnannounced } from './unannounced.js';
+import { watchUnannounced } from './unannounced.js';
 
 export interface WatchParts {
   readonly source: SourcePool;
@@ -53,13 +54,35 @@ async function look(parts: WatchParts, session: StreamSession): Promise<void> {
   const { fingerprints, keeper, log, onSlot, publication, registry, slot, source, store } = parts;
   await source.use(async (client) => {
     onSlot(await readSlot(client, slot));
-    session.ledger.sourceAt((await readSourceState(client)).currentLsn);
+    const current = (await readSourceState(client)).currentLsn;
+    session.ledger.sourceAt(current);
     for (const table of (await readPublication(client, publication)) ?? []) await keeper.discover(table);
     const streamed = registry.all().filter((entry) => entry.state !== 'paused');
-    const unpublished = await missingFromPublication(client, publication, streamed);
+    const missing = await missingFromPublication(client, publication, streamed);
+    const taken = await absorbed(client, publication, missing);
+    for (const each of taken) await keeper.pause(each.table, describeAbsorbed(each));
+    const unpublished = missing.filter((entry) => !taken.some(({ table }) => table === entry));
     if (unpublished.length > 0) throw new PublicationChangedError(unpublished);
+    for (const { reason, ...table } of await unlikeTheirPartitions(client, publication)) {
+      const entry = registry.get(table);
+      if (entry && entry.state !== 'paused') await keeper.pause(entry, reason);
+    }
     const isStreaming = (table: TableName) => registry.get(table)?.state === 'streaming';
-    const watch = { store, log, publication, seen: fingerprints, isStreaming };
-    for (const table of await changedUnannounced(client, watch)) await keeper.resync(table);
+    const watch = { store, publication, seen: fingerprints, isStreaming };
+    await watchUnannounced(client, watch, async (table, { consequence, what }) => {
+      const name = displayName(table);
+      const entry = registry.get(table);
+      if (consequence === 'pause' && entry) {
+        await keeper.pause(entry, `${what} on the primary, which cannot be followed while streaming`);
+        return;
+      }
+      log.warn(
+        { table: name, what },
+        `${name}: ${what}, which the WAL does not carry: it is compared with the primary again`,
+      );
+      await keeper.resync(table);
+    });
+    const { applied, durable } = session.ledger;
+    await keeper.watchLabels(client, { applied, durable, current });
   });
 }

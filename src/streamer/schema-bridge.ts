@@ -9,9 +9,10 @@ import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
 import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import type { Lsn } from '../core/lsn.js';
 import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
-import { type Binding, bind } from '../pipeline/binding.js';
+import { type Binding, bind, identityColumns } from '../pipeline/binding.js';
 import { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
 import type { TargetCapabilities } from '../schema/capabilities.js';
@@ -29,6 +30,7 @@ import { matchColumns } from './column-match.js';
 import { converterFor } from './converters.js';
 import { derivationOf } from './derived-values.js';
 import { followColumns, pauseRemedy } from './follow.js';
+import { LabelKeeper, type Relabeled } from './label-keeper.js';
 import { ownRules, withOwnRules } from './own-rules.js';
 import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
@@ -44,8 +46,9 @@ const REBUILT_FOR: ReadonlySet<ConflictKind> = new Set([
   'extra-column',
 ]);
 
+/** CockroachDB may show a column a moment after the ALTER TABLE that added it has returned. */
+const SCHEMA_VISIBLE_MS = 10_000;
 const SCHEMA_VISIBLE_POLL_MS = 100;
-const SCHEMA_VISIBLE_ATTEMPTS = 100;
 
 export interface BridgeParts {
   readonly clock: Clock;
@@ -56,6 +59,8 @@ export interface BridgeParts {
   readonly log: Log;
   /** Waits until queries on the primary see every transaction that the stream has received. */
   readonly untilVisible: (client: ClientBase) => Promise<void>;
+  /** Labels of enums were renamed: tables that use them are bound anew, and loaded again or paused where it says so. */
+  readonly onRelabeled: (change: Relabeled) => Promise<void>;
 }
 
 export class SchemaBridge implements SchemaService {
@@ -65,20 +70,46 @@ export class SchemaBridge implements SchemaService {
   /** Unique rules of the primary's table as the catalog had them last. */
   readonly #rules = new Map<string, ReadonlySet<string>>();
   readonly #refreshed = new Map<string, number>();
+  /** When the secondary's table was last changed from here. */
+  readonly #altered = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
+  readonly #labels: LabelKeeper;
+  /** What names of labels meant when the table was bound. */
+  readonly #boundAt = new Map<string, number>();
+  /** Where the stream must be before a rename that was noticed is followed. */
+  #noticedAt: Lsn | null = null;
+  /** Catalogs are acted upon one after the other. May be waited for inside of a table's turn, never the other way round. */
+  #catalogTurn: Promise<unknown> = Promise.resolve();
+  readonly #tableTurns = new Map<string, Promise<unknown>>();
   #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
     this.#parts = parts;
+    this.#labels = new LabelKeeper(parts);
   }
 
-  async ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
+  /** One at a time, so that no catalog is acted upon after a newer one: a label would be renamed back. */
+  ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
+    return this.#inCatalogTurn(() => this.#ensure(tables));
+  }
+
+  #inCatalogTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#catalogTurn.then(work);
+    this.#catalogTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
     const { link, log, stream } = this.#parts;
     const catalog = await this.#catalog(tables);
     refuseMissing(catalog, tables);
     const translation = await this.#translate(catalog);
     await this.#followWhileAway(catalog);
-    const { afterLoad, conflicts, statements } = await this.#diff(catalog, translation);
+    const unfollowed = await this.#labels.follow(catalog);
+    const { afterLoad, conflicts, target, ...diff } = await this.#diff(catalog, translation);
+    await this.#orderBereft(catalog, target);
+    // A renamed label looks like one that is missing.
+    const statements = diff.statements.filter(({ kind, object }) => kind !== 'type' || !unfollowed.has(object));
     const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
     for (const statement of [...statements, ...afterLoad]) {
       try {
@@ -90,6 +121,8 @@ export class SchemaBridge implements SchemaService {
         );
       }
     }
+    if (statements.length > 0)
+      for (const table of catalog.tables) this.#altered.set(tableKey(table), this.#parts.clock.monotonic());
     for (const conflict of conflicts) deviations.push(`${conflict.object}: ${conflict.reason}`);
     for (const item of translation.promotion) {
       await link.run(
@@ -104,17 +137,39 @@ export class SchemaBridge implements SchemaService {
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
-  async prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
+  prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
+    return this.#inTableTurn(entry, () => this.#prepare(entry, relation));
+  }
+
+  async #prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
     const known = this.#known.get(tableKey(entry));
     let reload = false;
-    if (!known || !sameColumns(known, relation)) {
+    if (!known || !sameColumns(known, relation) || !(await this.#keyStands(entry, relation))) {
       const followed = await this.#follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
     if (entry.expired) entry.bindAnew();
-    await this.#bind(entry, relation);
-    return { reload, pause: await this.#identify(entry, relation) };
+    const unfit = await this.#bind(entry, relation);
+    return { reload, pause: unfit ?? (await this.#identify(entry, relation)) };
+  }
+
+  /**
+   * Whether the WAL says that the primary key is the secondary's. An identity that is not the primary key says nothing of
+   * it, and then the catalog is asked: under another key two rows of the primary might become one here.
+   */
+  async #keyStands(entry: TableEntry, relation: Relation): Promise<boolean> {
+    entry.target ??= await this.#targetOf(entry);
+    const key = entry.target?.primaryKey;
+    if (!key || relation.replicaIdentity !== 'd') return false;
+    const identity = identityColumns(relation, (name) => this.#presentName(entry, relation, name));
+    return identity.length === key.length && key.every((name) => identity.includes(name));
+  }
+
+  /** The column's name on the secondary; null: it is gone. */
+  #presentName(entry: TableEntry, relation: Relation, name: string): string | null {
+    const found = matchColumns(namesOf(relation), this.#known.get(tableKey(entry)) ?? []).get(name);
+    return found === undefined && entry.target?.byName.has(name) ? name : (found ?? null);
   }
 
   /**
@@ -126,36 +181,100 @@ export class SchemaBridge implements SchemaService {
     if (relation.replicaIdentity !== 'i' || found()) return null;
     const refused = await this.ensure([entry]).then(() => null, refusal);
     entry.target = null;
-    await this.#bind(entry, relation);
-    if (found()) return null;
+    const unfit = await this.#bind(entry, relation);
+    if (unfit !== null || found()) return unfit;
     const columns = relation.columns.filter((column) => column.isKey).map((column) => column.name);
     return `its replica identity on the primary is an index over (${columns.join(', ')}) that the secondary lacks${refused === null ? '' : `: ${refused}`}`;
   }
 
-  async refresh(entry: TableEntry): Promise<Fitted | null> {
+  refresh(entry: TableEntry): Promise<Fitted | null> {
+    return this.#inTableTurn(entry, () => this.#refresh(entry));
+  }
+
+  async #refresh(entry: TableEntry): Promise<Fitted | null> {
     const now = this.#parts.clock.monotonic();
-    if (now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS) return null;
+    const relabeled = await this.relabeled(entry);
+    if (!relabeled && now - (this.#refreshed.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY) < REFRESH_INTERVAL_MS)
+      return null;
     this.#refreshed.set(tableKey(entry), now);
     const bindings = [...entry.bindings];
     const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
-    await this.ensure([entry]);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
+    this.#boundAt.set(tableKey(entry), this.#labels.version);
     if (followed.pause !== null) return followed;
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null) return { pause: dropped, reload: false };
+    await this.ensure([entry]);
+    entry.target = null;
     for (const [relation, before] of bindings) {
-      await this.#bind(entry, relation);
+      const unfit = await this.#bind(entry, relation);
+      if (unfit !== null) return { pause: unfit, reload: false };
       refuseOtherOutputs(entry, before, entry.bindings.get(relation));
     }
     return followed;
   }
 
-  async describe(entry: TableEntry): Promise<LoadTable> {
+  async relabeled(entry: TableEntry): Promise<boolean> {
+    const { source, untilVisible } = this.#parts;
+    return this.#inCatalogTurn(async () => {
+      if ((this.#boundAt.get(tableKey(entry)) ?? 0) < this.#labels.version) return true;
+      const behind = await source.use(async (client) => {
+        await untilVisible(client);
+        return this.#labels.behind(client, entry);
+      });
+      return behind || this.#labels.learn(entry);
+    });
+  }
+
+  async watchLabels(client: ClientBase, at: { applied: Lsn; durable: Lsn; current: Lsn }): Promise<void> {
+    await this.#inCatalogTurn(() => this.#labels.settle(client, at.durable, at.current));
+    if (!(await this.#inCatalogTurn(() => this.#labels.behind(client, null)))) {
+      this.#noticedAt = null;
+      return;
+    }
+    // Not before the stream is where it was renamed; a row that needs it before that is refused, and it is followed then.
+    this.#noticedAt ??= at.current;
+    if (at.applied < this.#noticedAt) return;
+    this.#noticedAt = null;
+    const tables = (await this.#parts.store.list()).filter((table) => table.state !== 'paused');
+    await this.ensure(tables.map(({ schema, name }) => ({ schema, name }))).catch((error: unknown) => {
+      // One that was dropped meanwhile: the next look at the publication deals with it.
+      if (!(error instanceof ConfigurationError)) throw error;
+    });
+  }
+
+  describe(entry: TableEntry): Promise<LoadTable> {
+    return this.#inTableTurn(entry, () => this.#describe(entry));
+  }
+
+  /** The stream follows a table and loads ask for it: in the middle of one the other would see a column neither here nor there. */
+  #inTableTurn<T>(entry: TableEntry, work: () => Promise<T>): Promise<T> {
+    const key = tableKey(entry);
+    const turn = (this.#tableTurns.get(key) ?? Promise.resolve()).then(work);
+    this.#tableTurns.set(
+      key,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  }
+
+  async #describe(entry: TableEntry): Promise<LoadTable> {
     const catalog = await this.#catalog([entry]);
     refuseMissing(catalog, [entry]);
     const model = catalog.tables[0] as TableModel;
     await this.#rebuildIfOrdered(entry, catalog);
-    if (!this.#known.has(tableKey(entry))) await this.#store(entry, model, []);
+    if (!this.#known.has(tableKey(entry))) {
+      await this.#fitFirst(entry, model);
+      await this.#store(entry, model, []);
+    }
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null)
+      throw new ConfigurationError(`${displayName(entry)}: ${dropped}.`, {
+        code: 'dropped-on-secondary',
+        remedy: `Run ${pauseRemedy(entry)}.`,
+      });
     await this.#readTarget(entry);
     const filled = new Set(this.#filled(entry).map((column) => column.name));
     const written = model.columns.filter(
@@ -173,6 +292,7 @@ export class SchemaBridge implements SchemaService {
         isKey: model.replicaIdentity.columns.includes(column.name),
       })),
     };
+    const version = this.#labels.version;
     const { binding } = this.#bindingOf(entry, relation);
     const typed = (name: string) => ({
       name,
@@ -181,6 +301,7 @@ export class SchemaBridge implements SchemaService {
     const read = binding.sourceIndexes.map((i) => typed((relation.columns[i] as { name: string }).name));
     return {
       entry,
+      outdated: () => version < this.#labels.version,
       // The binding's rows come from the chunk, whose columns are just those that it writes.
       binding: { ...binding, sourceIndexes: binding.columns.map((_, i) => i) },
       chunk: {
@@ -207,6 +328,15 @@ export class SchemaBridge implements SchemaService {
     const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
     this.#compared.set(tableKey(entry), compared);
     return compared;
+  }
+
+  /** Columns that the primary has added since the secondary's table was created: before they count as known. */
+  async #fitFirst(entry: TableEntry, model: TableModel): Promise<void> {
+    entry.target = await this.#targetOf(entry);
+    const { target } = entry;
+    if (model.columns.every((column) => column.generated !== null || target?.byName.has(column.name))) return;
+    await this.ensure([entry]);
+    entry.target = null;
   }
 
   /**
@@ -241,9 +371,31 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #diff(catalog: CatalogModel, translation: Translation) {
-    return this.#parts.link.with(async (session) =>
-      diffTarget(await readTargetCatalog(session.client, catalog.tables), translation),
-    );
+    return this.#parts.link.with(async (session) => {
+      const target = await readTargetCatalog(session.client, catalog.tables);
+      return { ...diffTarget(target, translation), target };
+    });
+  }
+
+  /**
+   * Tables that were loaded once, and of which somebody has dropped columns on the secondary, or all of it: what is about
+   * to be created there has no values. Ordered before it is, so that a crash in between finds the gap again.
+   */
+  async #orderBereft(catalog: CatalogModel, target: CatalogModel): Promise<void> {
+    const { log, store } = this.#parts;
+    const bereft = catalog.tables.filter((model) => {
+      const known = this.#known.get(tableKey(model));
+      const found = target.tables.find((table) => sameName(table, model));
+      return known?.some(({ name }) => !found?.columns.some((column) => column.name === name)) === true;
+    });
+    if (bereft.length === 0) return;
+    for (const stored of await store.list()) {
+      const loaded = stored.state === 'streaming' || stored.state === 'loading';
+      if (!loaded || !bereft.some((model) => sameName(model, stored))) continue;
+      const name = displayName(stored);
+      log.warn({ table: name }, `${name} or columns of it were dropped on the secondary: it is loaded anew`);
+      await store.orderResync(stored);
+    }
   }
 
   /** Columns that were renamed, dropped or retyped while no process streamed: before a comparison takes them for new ones. */
@@ -281,6 +433,7 @@ export class SchemaBridge implements SchemaService {
       const what = followed.changes.join(' and ');
       return { pause: `${what} on the primary, which the secondary refuses to follow: ${refused}`, reload: false };
     }
+    if (followed.statements.length > 0) this.#altered.set(tableKey(entry), this.#parts.clock.monotonic());
     if (followed.changes.length > 0) {
       log.warn(
         { table: displayName(entry), changes: followed.changes },
@@ -293,24 +446,44 @@ export class SchemaBridge implements SchemaService {
     return { pause: null, reload: followed.reload };
   }
 
-  async #bind(entry: TableEntry, relation: Relation): Promise<void> {
-    const known = this.#known.get(tableKey(entry)) ?? [];
-    for (let attempt = 0; ; attempt++) {
-      await this.#readTarget(entry);
-      const { binding, unknown } = this.#bindingOf(entry, relation);
-      const present = matchColumns(namesOf(relation), known);
-      const lacking = unknown.filter((name) => present.get(name) != null);
-      if (lacking.length === 0) {
-        if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
-        entry.bindings.set(relation, binding);
-        return;
+  /** Returns why the table must be paused, where the secondary lacks what the relation has. */
+  async #bind(entry: TableEntry, relation: Relation): Promise<string | null> {
+    this.#boundAt.set(tableKey(entry), this.#labels.version);
+    const dropped = await this.#dropped(entry);
+    if (dropped !== null) return dropped;
+    await this.#readTarget(entry);
+    const { binding, unknown } = this.#bindingOf(entry, relation);
+    if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
+    entry.bindings.set(relation, binding);
+    return null;
+  }
+
+  /**
+   * What the table had when it was last made to fit and has no more: somebody dropped it on the secondary. Created anew it
+   * would have no values, and what the stream knows of its rows is not all of them.
+   */
+  async #dropped(entry: TableEntry): Promise<string | null> {
+    const known = this.#known.get(tableKey(entry));
+    if (!known) return null;
+    let creates = entry.state === 'pending';
+    for (;;) {
+      entry.target ??= await this.#targetOf(entry);
+      const { target } = entry;
+      const lacking = known.filter(({ name }) => !target?.byName.has(name)).map(({ name }) => name);
+      if (lacking.length === 0) return null;
+      if (creates) {
+        // Every row of it is about to be read.
+        creates = false;
+        await this.ensure([entry]);
+        entry.target = null;
+        continue;
       }
-      // CockroachDB may show a column a moment after the ALTER TABLE that added it has returned.
-      if (attempt >= SCHEMA_VISIBLE_ATTEMPTS) {
-        throw new StreamHaltError(`${displayName(entry)} on the secondary lacks the columns ${lacking.join(', ')}.`, {
-          code: 'columns-missing',
-          remedy: `Run ${pauseRemedy(entry)}.`,
-        });
+      const lags = await this.#parts.link.with(async (session) => session.dialect.schemaLags);
+      const altered = this.#altered.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY;
+      if (!lags || this.#parts.clock.monotonic() - altered >= SCHEMA_VISIBLE_MS) {
+        entry.target = null;
+        if (target === null) return 'its table was dropped on the secondary';
+        return `column ${lacking.join(', ')} was dropped on the secondary, though the primary has it`;
       }
       await this.#parts.clock.sleep(SCHEMA_VISIBLE_POLL_MS);
       entry.target = null;
@@ -336,8 +509,12 @@ export class SchemaBridge implements SchemaService {
     };
     return bind(relation, target, {
       rename,
-      derivation: derivationOf(relation, planned, this.#filled(entry), rename),
-      converter: (column) => {
+      derivation: derivationOf(relation, planned, this.#filled(entry), rename, (typeOid) =>
+        this.#labels.converter(typeOid),
+      ),
+      converter: (column, sourceColumn) => {
+        const typeOid = relation.columns.find((each) => each.name === sourceColumn)?.typeOid;
+        const renamed = typeOid === undefined ? null : this.#labels.converter(typeOid);
         const plan = planned.find((each) => each.name === column.name);
         const { typeName, sqlType } = column;
         // A catalog may leave the precision of a time out.
@@ -346,7 +523,8 @@ export class SchemaBridge implements SchemaService {
           typeName,
           sqlType: plan?.sqlType ?? sqlType,
         };
-        return converterFor(plan?.convert ?? 'none', target);
+        const convert = converterFor(plan?.convert ?? 'none', target);
+        return renamed && convert ? (text) => convert(renamed(text)) : (renamed ?? convert);
       },
     });
   }

@@ -1,6 +1,8 @@
 /** What the streamer wants of the schema side: make the secondary's tables fit, and say how rows get there. */
+import type { ClientBase } from 'pg';
 import type { Relation } from '../core/change.js';
 import type { TableName } from '../core/ident.js';
+import type { Lsn } from '../core/lsn.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { ComparedTable } from '../reconcile/compared-table.js';
 import type { CatalogModel } from '../schema/model.js';
@@ -34,6 +36,10 @@ export interface SchemaService {
    * fit again; null when nothing can have changed.
    */
   refresh(entry: TableEntry): Promise<Fitted | null>;
+  /** Labels of the table's enums mean something else than when it was bound: a refresh will help. */
+  relabeled(entry: TableEntry): Promise<boolean>;
+  /** Labels of enums that were renamed on the primary are followed when the stream has come so far, whether or not a row needs it. */
+  watchLabels(client: ClientBase, at: { applied: Lsn; durable: Lsn; current: Lsn }): Promise<void>;
   /** How a table is read on the primary and written on the secondary, for loads and repairs. */
   describe(entry: TableEntry): Promise<LoadTable>;
   /** How a table is compared with the primary. Not `fresh`: as it was described last, unless the stream knows better. */

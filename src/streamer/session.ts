@@ -45,7 +45,8 @@ export interface SessionSettings {
 }
 
 export interface SessionDependencies {
-  readonly source: SourcePool;
+  /** For loads, which wait for the apply loop with a connection in their hands: the loop itself must not need one of these. */
+  readonly lanes: SourcePool;
   readonly link: TargetLink;
   readonly connectTarget: () => Promise<TargetSession>;
   readonly registry: TableRegistry;
@@ -57,14 +58,24 @@ export interface SessionDependencies {
   readonly derive: Deriver;
   readonly describe: (entry: TableEntry) => Promise<LoadTable>;
   readonly refresh: (entry: TableEntry) => Promise<boolean>;
+  readonly relabeled: (entry: TableEntry) => Promise<boolean>;
   readonly pauseTable: (entry: TableEntry, reason: string) => Promise<void>;
   readonly onTrouble: (reason: string | null) => void;
+  /** Somebody has changed rows of the stream's tables. */
+  readonly onChanges: () => void;
+  /** Wall clock: until then nobody used the primary since the secondary was level with it; null: not known. */
+  readonly levelAtMs: number | null;
+  /** How long to wait between two target transactions. */
+  readonly breathMs: () => number;
 }
 
 /** Rows waiting in memory: enough to keep the target busy, small beside the memory budget (G4). */
 const QUEUE = { highBytes: 4 << 20, lowBytes: 2 << 20 };
 const BATCH_BYTES = 4 << 20;
 const CAUGHT_UP_SECONDS = 10;
+/** Three seconds for one statement. */
+const STORE_ATTEMPTS = 30;
+const STORE_POLL_MS = 100;
 
 export class StreamSession {
   readonly ledger: Ledger;
@@ -100,6 +111,7 @@ export class StreamSession {
           deps.clock.now(),
         );
         if (entry.kind === 'transaction') {
+          if (entry.changes.length > 0) deps.onChanges();
           deps.counters.changesReceived += entry.changes.length;
           ledger.changesReceived += entry.changes.length;
           ledger.oldestUnappliedAtMs ??= entry.commitAtMs;
@@ -119,8 +131,9 @@ export class StreamSession {
 
   /** Opens the slot. Rejects with 55006 while another process holds it. */
   async open(source: SourceState): Promise<void> {
-    const { clock, counters } = this.#deps;
-    this.ledger.begins(source.currentLsn, this.#start.commitAtMs);
+    const { clock, counters, levelAtMs } = this.#deps;
+    const { commitAtMs } = this.#start;
+    this.ledger.begins(source.currentLsn, levelAtMs === null ? commitAtMs : Math.max(levelAtMs, commitAtMs ?? 0));
     this.#wire = await openReplicationSession({
       connection: this.#settings.replication,
       slot: this.#settings.slot,
@@ -128,6 +141,7 @@ export class StreamSession {
       startLsn: this.#start.lsn,
       statusIntervalMs: statusIntervalMs(source.walSenderTimeoutMs),
       serverVersion: source.serverVersion,
+      signal: this.#deps.signal,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;
@@ -175,16 +189,18 @@ export class StreamSession {
           rows.map((row) => keyTexts(binding, row)),
         ),
       refresh: deps.refresh,
+      relabeled: deps.relabeled,
+      pauseTable: deps.pauseTable,
       onApplied: (parts, steps) => this.#board.note(parts, steps),
       onTrouble: deps.onTrouble,
       start: current,
     });
     this.#applier = applier;
-    this.settled = deps.source.use((client) => untilSettled(client, deps.clock, signal));
+    this.settled = deps.lanes.use((client) => untilSettled(client, deps.clock, signal));
     this.settled.catch((error: unknown) => this.#fail(error));
     this.#loader = new Loader({
       settled: this.settled,
-      source: deps.source,
+      source: deps.lanes,
       link: deps.link,
       progress: new ProgressStore(deps.link, settings.stream),
       applier,
@@ -195,6 +211,8 @@ export class StreamSession {
       signal,
       concurrency: settings.loadConcurrency,
       describe: deps.describe,
+      relabeled: deps.relabeled,
+      refresh: deps.refresh,
       onRefused: (entry, error) =>
         deps.pauseTable(
           entry,
@@ -219,6 +237,7 @@ export class StreamSession {
       onWatermark: (entry) => this.#board.arrived(entry),
       onCommit: (xid) => this.#board.commits.add(xid),
       confirm: (lsn) => this.#wire?.confirm(lsn),
+      breathMs: deps.breathMs,
     });
     const wire = this.#wire;
     if (!wire) throw new RangeError('The session was not opened.');
@@ -258,6 +277,27 @@ export class StreamSession {
   caughtUp(): boolean {
     const { clock } = this.#deps;
     return this.connected && this.#loader !== null && this.ledger.lagSeconds(clock.now(), true) <= CAUGHT_UP_SECONDS;
+  }
+
+  /** Why the session must not be left alone now; null: everything that the primary has said is applied. */
+  get unfinished(): string | null {
+    const { ledger } = this;
+    if (!this.connected) return 'the slot is not open';
+    if (this.loading) return 'rows are being loaded or repaired';
+    if (this.#queue.length > 0 || ledger.busy || ledger.oldestUnappliedAtMs !== null)
+      return 'changes are being applied';
+    if (this.#assembler.inTransaction) return 'a transaction is arriving';
+    if (ledger.lagBytes() > 0) return 'the stream is not level with the primary';
+    return null;
+  }
+
+  /** Stores the position of a stream that has nothing to do, so that the next session begins there. */
+  async storePosition(signal: AbortSignal): Promise<void> {
+    const { ledger } = this;
+    for (let attempt = 0; ledger.durable < ledger.applied && attempt < STORE_ATTEMPTS; attempt++) {
+      ledger.asked = true;
+      await this.#deps.clock.sleep(STORE_POLL_MS, signal);
+    }
   }
 
   /** Makes the secondary equal for these keys, through the watermark path. */

@@ -19,6 +19,7 @@ import {
   type SlotInfo,
 } from '../source/slot.js';
 import type { SourcePool } from '../source/sql-pool.js';
+import { absorbed, describeAbsorbed } from './absorbed.js';
 import type { SchemaReport, SchemaService } from './schema-service.js';
 import { decideStart } from './slot-guard.js';
 import type { TablesStore } from './tables-store.js';
@@ -34,6 +35,8 @@ export interface SetupContext {
   readonly schema: SchemaService;
   readonly clock: Clock;
   readonly log: Log;
+  /** What waits is given up. */
+  readonly signal: AbortSignal;
 }
 
 /** Everything but the slot. Throws ConfigurationError when something must be mended by a person first. */
@@ -66,7 +69,7 @@ export async function alignSlot(context: SetupContext): Promise<boolean> {
     refuseForeignSlot(found, await currentDatabase(client));
     if (checkpoint === null) {
       const usable = found !== null && found.walStatus !== 'lost' ? found.confirmedFlushLsn : null;
-      const lsn = usable ?? (await recreate(client, slot, found !== null));
+      const lsn = usable ?? (await recreate(context, client, found !== null));
       await link.run(
         `INSERT INTO db_redundancy.checkpoint (stream, slot, publication, system_id, lsn) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream) DO NOTHING`,
         [stream, slot, publication, state.systemId, formatLsn(lsn)],
@@ -81,7 +84,7 @@ export async function alignSlot(context: SetupContext): Promise<boolean> {
       `Changes may be missing, because ${decision.reason}: every table is compared with the primary again`,
     );
     await store.orderResync(null);
-    const lsn = decision.from ?? (await recreate(client, slot, found !== null));
+    const lsn = decision.from ?? (await recreate(context, client, found !== null));
     await link.run(
       `UPDATE db_redundancy.checkpoint SET lsn = $2, slot = $3, system_id = $4, partial_lsn = NULL, partial_changes = 0, epoch = epoch + 1, renewed_at = now() WHERE stream = $1 AND held IS NULL`,
       [stream, formatLsn(lsn), slot, state.systemId],
@@ -101,9 +104,11 @@ export async function alignPublication(context: SetupContext): Promise<TableName
     const expected = (await store.list()).filter((table) => table.state !== 'paused');
     const unpublished = await missingFromPublication(client, publication, expected);
     if (unpublished.length === 0) return [];
+    const taken = await absorbed(client, publication, unpublished);
+    for (const each of taken) await store.pause(each.table, describeAbsorbed(each));
     const gone = await notThere(client, unpublished);
     for (const table of gone) await store.pause(table, 'the table was dropped or renamed on the primary');
-    const back = unpublished.filter((table) => !gone.includes(table));
+    const back = unpublished.filter((table) => !gone.includes(table) && !taken.some((each) => each.table === table));
     await orderUnpublished(context, back);
     if (back.length > 0) await ensurePublication(client, publication, back);
     return back;
@@ -163,7 +168,7 @@ function refuseForeignSlot(slot: SlotInfo | null, database: string): void {
   });
 }
 
-async function recreate(client: Parameters<typeof createSlot>[0], slot: string, exists: boolean): Promise<Lsn> {
+async function recreate({ signal, slot, source }: SetupContext, client: ClientBase, exists: boolean): Promise<Lsn> {
   if (exists) await dropSlot(client, slot);
-  return createSlot(client, slot);
+  return source.cancellable(client, signal, () => createSlot(client, slot));
 }

@@ -1,6 +1,6 @@
 /** The streamer's snapshot for HTTP, metrics and the command line, and its readiness: pure. */
 import { formatLsn } from '../core/lsn.js';
-import type { StreamCounters, StreamSnapshot, StreamStatus } from '../core/status.js';
+import type { StreamCounters, StreamRest, StreamSnapshot, StreamStatus } from '../core/status.js';
 import type { Ledger } from '../pipeline/ledger.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { ReconcileState } from '../reconcile/state.js';
@@ -21,6 +21,9 @@ export interface SnapshotParts {
   /** What sweeps and verifies have found. */
   readonly reconcile: Pick<ReconcileState, 'lastSyncAt' | 'statusOf'>;
   readonly nowMs: number;
+  readonly rest: StreamRest | null;
+  /** Wall clock; the use of the primary that ended the rest, while the slot is not open yet; null: at rest. */
+  readonly wokenAtMs: number | null;
 }
 
 export function composeSnapshot(parts: SnapshotParts): StreamSnapshot {
@@ -34,7 +37,7 @@ export function composeSnapshot(parts: SnapshotParts): StreamSnapshot {
     status,
     detail: parts.detail,
     epoch: parts.epoch,
-    lagSeconds: ledger ? ledger.lagSeconds(nowMs, parts.connected) : 0,
+    lagSeconds: status === 'detached' ? detachedLag(parts) : (ledger?.lagSeconds(nowMs, parts.connected) ?? 0),
     lagBytes: ledger?.lagBytes() ?? 0,
     sourceLsn: ledger ? formatLsn(ledger.source) : null,
     receivedLsn: ledger ? formatLsn(ledger.received) : null,
@@ -53,7 +56,13 @@ export function composeSnapshot(parts: SnapshotParts): StreamSnapshot {
     dropped: parts.dropped,
     counters: { ...parts.counters },
     lastSync: parts.reconcile.lastSyncAt,
+    ...(parts.rest ? { rest: parts.rest } : {}),
   };
+}
+
+/** It let go when it was level with the primary, and nobody has used that since; once somebody has, that is how old it is. */
+function detachedLag({ nowMs, wokenAtMs }: SnapshotParts): number {
+  return wokenAtMs === null ? 0 : Math.max(0, nowMs - wokenAtMs) / 1000;
 }
 
 /** Ready: streams, or stands by, or loads; not ready while starting, failed, or when the secondary refuses its work. */

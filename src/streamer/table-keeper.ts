@@ -1,11 +1,14 @@
 /** What becomes of a stream's tables: adopted, prepared for a new shape, ordered to be loaded again, paused. */
+import type { ClientBase } from 'pg';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError } from '../core/errors.js';
 import { displayName, type TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import type { TableState } from '../core/status.js';
 import type { TableEntry, TableRegistry } from '../pipeline/registry.js';
 import type { VerifyOrder } from '../reconcile/state.js';
+import type { Relabeled } from './label-keeper.js';
 import type { Fitted, SchemaService } from './schema-service.js';
 import type { StoredTable, TablesStore } from './tables-store.js';
 
@@ -82,9 +85,13 @@ export class TableKeeper {
   async resync(table: TableName): Promise<void> {
     const { loadPending, registry, store } = this.#parts;
     const entry = registry.get(table);
-    if (entry?.state !== 'streaming') return;
-    await store.orderResync(table);
-    Object.assign(entry, { state: 'pending', purge: true });
+    // One that is paused is compared by whoever takes it up again.
+    if (!entry || entry.state === 'paused') return;
+    await store.orderResync(table, { leavePaused: true });
+    if ((entry.state as TableState) === 'paused') return;
+    // A load that has begun meanwhile may have passed what is to be compared.
+    if (entry.state === 'streaming') Object.assign(entry, { state: 'pending', purge: true });
+    else entry.again = true;
     loadPending();
   }
 
@@ -103,6 +110,25 @@ export class TableKeeper {
     if (fitted !== null) await this.#take(entry, fitted);
     if (entry.state === 'pending') this.#parts.loadPending();
     return fitted !== null;
+  }
+
+  /** Labels of enums were renamed. Before a session knows its tables, the orders wait on the secondary. */
+  async relabeled({ pause, reload, tables }: Relabeled): Promise<void> {
+    const { loadPending, registry, store } = this.#parts;
+    for (const table of tables) {
+      const entry = registry.get(table);
+      if (entry?.state === 'paused') continue;
+      if (entry) {
+        entry.expire();
+        await this.#take(entry, { pause, reload });
+      } else if (pause !== null) await store.pause(table, pause);
+      else if (reload) await store.orderResync(table);
+    }
+    loadPending();
+  }
+
+  async watchLabels(client: ClientBase, at: Parameters<SchemaService['watchLabels']>[1]): Promise<void> {
+    await this.#parts.schema.watchLabels(client, at);
   }
 
   async #take(entry: TableEntry, { pause, reload }: Fitted): Promise<void> {

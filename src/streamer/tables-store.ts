@@ -99,8 +99,9 @@ export class TablesStore {
    * Orders a reload that also removes what the primary does not have. `only` null: every table that is not paused.
    * @param goOn one that was ordered before and has not ended goes on where it is. Not where changes may have been missed
    *   since: what it has done already would not be looked at again.
+   * @param leavePaused not a person's order: a table that was paused at the same moment stays so
    */
-  async orderResync(only: TableName | null, { goOn = false } = {}): Promise<void> {
+  async orderResync(only: TableName | null, { goOn = false, leavePaused = false } = {}): Promise<void> {
     const tables = (await this.list()).filter((table) =>
       only ? tableKey(table) === tableKey(only) : table.state !== 'paused',
     );
@@ -112,7 +113,7 @@ export class TablesStore {
       );
       await this.#link.run(
         `UPDATE db_redundancy.tables SET state = 'pending', purge = true, reason = NULL, updated_at = now()
-         WHERE stream = $1 AND schema_name = $2 AND table_name = $3`,
+         WHERE stream = $1 AND schema_name = $2 AND table_name = $3${leavePaused ? ` AND state <> 'paused'` : ''}`,
         this.#at(table),
       );
     }
@@ -133,6 +134,15 @@ export class TablesStore {
       `UPDATE db_redundancy.tables SET verify_order = NULL WHERE stream = $1 AND schema_name = $2 AND table_name = $3 AND verify_order = $4`,
       [...this.#at(table), orderText(order)],
     );
+  }
+
+  /** Whether a load or a verify waits for whoever leads the stream. */
+  async hasOrders(): Promise<boolean> {
+    const { rows } = await this.#link.run(
+      `SELECT 1 AS there FROM db_redundancy.tables WHERE stream = $1 AND (verify_order IS NOT NULL OR state IN ('pending', 'loading')) LIMIT 1`,
+      [this.#stream],
+    );
+    return rows.length > 0;
   }
 
   async deadLetters(): Promise<number> {

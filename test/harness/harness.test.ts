@@ -1,8 +1,12 @@
 /** The harness itself, which every other test relies on: waiting, shared databases, dumps. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Client } from 'pg';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { canonicalJson, canonicalNumber, canonicalValue } from './canonical.js';
 import { createDatabasePair, getPrimary, getSecondary } from './cluster.js';
+import { detectCockroach } from './cockroach.js';
 import { describeDialects, secondaryDialects } from './secondary-dialects.js';
 import { canonicalDump, dumpTable, query } from './sql.js';
 import { waitFor } from './wait.js';
@@ -75,6 +79,35 @@ describe('secondary dialects', () => {
     for (const choice of secondaryDialects) expect(choice.available).toBe(choice.reason === undefined);
   });
 });
+
+describe('the CockroachDB of a run', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  it('is looked for by TEST_COCKROACH_URL, then COCKROACH_BIN, then PATH, then Docker; a wish that cannot be met is an error', async () => {
+    await using folder = await programFolder('cockroach');
+    vi.stubEnv('TEST_COCKROACH_URL', 'postgresql://root@127.0.0.1:1/defaultdb');
+    vi.stubEnv('COCKROACH_BIN', process.execPath);
+    vi.stubEnv('PATH', folder.path);
+    expect(await detectCockroach()).toMatchObject({ kind: 'url', url: 'postgresql://root@127.0.0.1:1/defaultdb' });
+    vi.stubEnv('TEST_COCKROACH_URL', '');
+    expect(await detectCockroach()).toMatchObject({ kind: 'binary', path: process.execPath });
+    vi.stubEnv('COCKROACH_BIN', '');
+    expect(await detectCockroach()).toMatchObject({ kind: 'binary', path: join(folder.path, 'cockroach') });
+    vi.stubEnv('PATH', '');
+    expect(['docker', 'none']).toContain((await detectCockroach()).kind);
+    vi.stubEnv('COCKROACH_BIN', join(folder.path, 'nothing'));
+    await expect(detectCockroach()).rejects.toThrow(/which is no program/);
+  });
+});
+
+/** A folder with an executable file of that name, which does nothing. */
+async function programFolder(name: string) {
+  const path = await mkdtemp(join(tmpdir(), 'dbr-path-'));
+  await writeFile(join(path, name), '', { mode: 0o755 });
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
 
 describeDialects('database pair', (dialect) => {
   it('has two empty databases, whose tables compare equal by value', async () => {

@@ -38,6 +38,8 @@ export class TcpProxy implements AsyncDisposable {
   /** Where new connections go; a server that comes back at another port is named here. */
   target: ProxyTarget;
   onData: DataHook | undefined;
+  /** Called when both ends of a connection are gone. */
+  onClose: ((connection: number) => void) | undefined;
   /** One-way, in milliseconds, for each direction: a round trip takes twice as long. */
   delayMs = 0;
   /** For each direction of each connection; undefined: unlimited. */
@@ -167,7 +169,8 @@ export class TcpProxy implements AsyncDisposable {
         if (!lanes[direction].silent) this.#cutOne(connection, 'rst');
       });
       socket.on('close', () => {
-        if (client.destroyed && target.destroyed) this.#open.delete(connection);
+        if (!client.destroyed || !target.destroyed || !this.#open.delete(connection)) return;
+        this.onClose?.(id);
       });
     }
     target.connect(this.target.port, this.target.host ?? '127.0.0.1');

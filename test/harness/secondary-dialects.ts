@@ -28,9 +28,17 @@ export const secondaryDialects: readonly DialectChoice[] = [
   },
 ];
 
-/** One suite per dialect, named `<name> [<dialect>]`; the reporter counts by that name. */
-export function describeDialects(name: string, body: (dialect: SecondaryDialect) => void): void {
+/**
+ * One suite per dialect, named `<name> [<dialect>]`; the reporter counts by that name.
+ * @param long dialects that take so long that the suite runs with DB_TEST_LONG=1 only; skipped, and counted, otherwise
+ */
+export function describeDialects(
+  name: string,
+  body: (dialect: SecondaryDialect) => void,
+  long: readonly SecondaryDialect[] = [],
+): void {
   for (const { dialect, available } of secondaryDialects) {
-    describe.skipIf(!available)(`${name} [${dialect}]`, () => body(dialect));
+    const runs = available && (!long.includes(dialect) || process.env.DB_TEST_LONG === '1');
+    describe.skipIf(!runs)(`${name} [${dialect}]`, () => body(dialect));
   }
 }

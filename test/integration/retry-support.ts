@@ -101,7 +101,9 @@ export class Rig implements AsyncDisposable {
       onMissing: (binding, rows) => {
         throw new Error(`${rows.length} rows of ${binding.relation.name} are missing`);
       },
+      pauseTable: () => Promise.reject(new Error('No table is to be paused.')),
       refresh: async () => false,
+      relabeled: () => Promise.resolve(false),
       onApplied: (_, steps) => this.applied.push(...steps),
       onTrouble: () => undefined,
       start,

@@ -142,7 +142,8 @@ function comparable(catalog: CatalogModel): Comparable {
   const typed = stripOids(catalog) as CatalogModel;
   return {
     schemas: schemas.includes('public') ? schemas : [...schemas, 'public'].sort(),
-    ...{ enums, sequences, extensions, domains: typed.domains, composites: typed.composites, ranges: typed.ranges },
+    enums: enums.map(({ oids: _o, ...rest }) => rest),
+    ...{ sequences, extensions, domains: typed.domains, composites: typed.composites, ranges: typed.ranges },
     tables: typed.tables.map((table) => {
       const { oid: _o, rowEstimate: _e, sizeBytes: _s, partitions: _p, replicaIdentity: _r, ...rest } = table;
       const columns = rest.columns.map(({ attnum: _a, dimensions: _d, ...column }) => column);

@@ -87,6 +87,7 @@ describe('status --watch', () => {
       ...{ name: 's', controller, stream: null, lag: { seconds: 0.2, bytes: 512 }, settings },
       words: systemWords(controller, null, settings),
       tables: { total: 4, streaming: 1, paused: 1 },
+      economy: null,
       can: { control: true, failover: true, reconcile: false },
     },
     tables: SNAPSHOT.tables,

@@ -174,7 +174,8 @@ describe('mistakes', () => {
 
 describe('warnings', () => {
   it.each<[string, Record<string, string>, RegExp]>([
-    ['what is still to come', { DB_IDLE_DETACH_MS: '300000' }, /no effect yet/],
+    ['a rest that comes late', { DB_IDLE_DETACH_MS: '900000' }, /awake for 15 minutes after each use/],
+    ['a key without the endpoint', { NEON_API_KEY: 'napi_x', NEON_PROJECT_ID: 'p' }, /NEON_ENDPOINT_ID/],
     ['no TLS', { DATABASE_URL: 'postgresql://a:b@db.example.com/m' }, /without TLS/],
     [
       'TLS that checks nothing',

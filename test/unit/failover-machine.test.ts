@@ -50,6 +50,27 @@ describe('the row lives on the secondary', () => {
   );
 });
 
+describe('a primary that answers that its compute time is used up', () => {
+  const thresholds = { failover: 3, failback: 5 };
+  const says = { kind: 'probed', primary: false, secondary: true, atMs: 0 } as const;
+
+  it('is failed over from at once: one such answer is as good as the threshold', () => {
+    const usual = step(initialState(), says, thresholds);
+    expect(usual.state).toMatchObject({ state: 'SUSPECT', primaryFailures: 1 });
+    const { effects, state } = step(initialState(), { ...says, quota: true }, thresholds);
+    expect(state).toMatchObject({ state: 'GUARD', primaryFailures: 3 });
+    expect(effects).toEqual([{ kind: 'judge', what: 'failover' }]);
+  });
+
+  it('counts on from the failures before it, and is forgotten with the first success', () => {
+    const suspect = step(initialState(), says, thresholds).state;
+    const guard = step(suspect, { ...says, quota: true }, thresholds).state;
+    expect(guard.primaryFailures).toBe(3);
+    const back = step(guard, { ...says, primary: true }, thresholds).state;
+    expect(back).toMatchObject({ state: 'PRIMARY_ACTIVE', primaryFailures: 0, primarySuccesses: 1 });
+  });
+});
+
 describe('timing', () => {
   it('2 failures and a success change nothing', async () => {
     const it_ = simulate();

@@ -1,7 +1,8 @@
 /** The checker of the random faults finds what it is there to find: a sound history, and the same with one thing wrong. */
 import { describe, expect, it } from 'vitest';
-import { type CheckedHistory, checkHistory, checkSides, checkSnapshot } from '../faults/random/checker.js';
+import { type CheckedHistory, checkEqual, checkHistory, checkSides, checkSnapshot } from '../faults/random/checker.js';
 import type { Conflicts, DatabaseState, EventRow, Outcome, Transaction } from '../faults/random/history.js';
+import { plot, slope } from '../faults/random/soak-plot.js';
 
 const NO_CONFLICTS: Conflicts = { lists: new Map(), events: new Set(), journal: new Set(), tokens: new Set() };
 
@@ -110,5 +111,45 @@ describe('the checker of histories', () => {
     const dirty = sound();
     (dirty.transactions[2] as Transaction).outcome = 'aborted';
     expect(checkSnapshot(dirty.final, dirty.transactions, new Set())[0]?.what).toMatch(/rolled back/);
+  });
+});
+
+describe('the comparison of the sides', () => {
+  it.each<[string, (secondary: DatabaseState) => void, string]>([
+    ['a row that is not there', (there) => (there.events as Map<number, EventRow>).delete(2), 'G2'],
+    ['a row that only the secondary has', (there) => (there.parts as Map<number, number>).set(9, 1), 'G5'],
+    ['an older value', (there) => (there.lists as Map<number, number[]>).set(1, [1, 2]), 'G5'],
+    ['a row without a key that came twice', (there) => (there.journal as Map<number, number>).set(2, 2), 'G3'],
+  ])('finds %s', (_, spoil, guarantee) => {
+    const { final } = sound();
+    const secondary = sound().final;
+    expect(checkEqual(final, secondary)).toEqual([]);
+    spoil(secondary);
+    expect(checkEqual(final, secondary)).toEqual([expect.objectContaining({ guarantee })]);
+  });
+
+  it('takes no notice of a clock that another database counts in other steps', () => {
+    const secondary = sound().final;
+    (secondary.events as Map<number, EventRow>).set(2, event(2, 'primary', 2.0001));
+    expect(checkEqual(sound().final, secondary)).toEqual([]);
+  });
+});
+
+describe('the soak', () => {
+  const side = (mib: number) => ({ mib, files: 20 });
+  const samples = [0, 1, 2, 3].map((minutes) => ({
+    minutes,
+    streamer: side(90 + 2 * minutes),
+    controller: side(80),
+  }));
+
+  it('tells growth from none', () => {
+    expect(slope(samples.map(({ minutes, streamer }) => [minutes, streamer.mib]))).toBeCloseTo(2);
+    expect(slope(samples.map(({ controller, minutes }) => [minutes, controller.mib]))).toBe(0);
+    expect(slope([])).toBe(0);
+  });
+
+  it('draws every curve', () => {
+    expect(plot(samples, 'four minutes').match(/<polyline/g)).toHaveLength(4);
   });
 });

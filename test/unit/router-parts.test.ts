@@ -103,8 +103,32 @@ describe('activity', () => {
     expect(activity.report(2)).toEqual({ okAgoMs: null, writeOkAgoMs: null, failedAgoMs: null, busy: 2 });
     activity.ok();
     await clock.advance(50);
-    activity.failed();
-    expect(activity.report(0)).toEqual({ okAgoMs: 50, writeOkAgoMs: null, failedAgoMs: 0, busy: 0 });
+    activity.failed(new Error('Your account or project has exceeded the compute time quota.'));
+    const ages = { okAgoMs: 50, writeOkAgoMs: null, failedAgoMs: 0, busy: 0 };
+    expect(activity.report(0)).toEqual({ ...ages, failures: 1, quota: true });
+    activity.failed(new Error('connect ECONNREFUSED'));
+    expect(activity.report(0)).toEqual({ ...ages, failures: 2, quota: false });
+    activity.ok();
+    activity.wrote();
+    expect(activity.report(0)).toEqual({ ...ages, okAgoMs: 0, writeOkAgoMs: 0, writes: 1 });
+  });
+
+  it('says at once that a quiet side is used again, and that it begins to fail', async () => {
+    const clock = new FakeClock();
+    let news = 0;
+    const activity = new SideActivity(clock, () => {
+      news += 1;
+    });
+    activity.ok();
+    await clock.advance(3000);
+    activity.ok();
+    expect(news).toBe(1);
+    await clock.advance(10_000);
+    activity.ok();
+    expect(news).toBe(2);
+    activity.failed(new Error('gone'));
+    activity.failed(new Error('gone'));
+    expect(news).toBe(3);
   });
 });
 

@@ -62,7 +62,9 @@ describe('classifyColumns', () => {
     // The secondary has been renamed already.
     expect(kinds(['x'], ['x'])).toEqual(['renamed']);
     expect(kinds(['a'], ['b'])).toEqual(['renamed', 'key-changed']);
-    expect(kinds(['a', 'b'], ['b', 'x'])).toEqual(['renamed', 'key-changed']);
+    expect(kinds(['a', 'b'], ['b'])).toEqual(['renamed', 'key-changed']);
+    // In another order rows are found by the same values.
+    expect(kinds(['a', 'b'], ['b', 'x'])).toEqual(['renamed']);
     expect(kinds(['a'], null)).toEqual(['renamed', 'key-changed']);
     expect(kinds(null, null)).toEqual(['renamed']);
   });

@@ -23,7 +23,14 @@ const other = bindingOf({ ...SHAPE, name: 'other', oid: 9 });
 function loadTable(rowEstimate: number | null = null, sizeBytes = 0): LoadTable {
   const text = (name: string) => ({ name, type: 'text' });
   const chunk = { oid: relation.oid, schema: 'public', name: 't', columns: SHAPE.columns.map(text), key: [text('id')] };
-  return { entry: new TableEntry({ schema: 'public', name: 't' }, 'loading'), chunk, binding, rowEstimate, sizeBytes };
+  return {
+    outdated: () => false,
+    entry: new TableEntry({ schema: 'public', name: 't' }, 'loading'),
+    chunk,
+    binding,
+    rowEstimate,
+    sizeBytes,
+  };
 }
 
 const table = loadTable();

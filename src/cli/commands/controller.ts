@@ -1,11 +1,16 @@
 /** `controller`: the failover controller as a process of its own, with its HTTP surface; the stream runs elsewhere. */
 import { createRouteAuthority } from '../../authority/authority.js';
+import { systemClock } from '../../core/clock.js';
+import { ALWAYS_AWAKE } from '../../core/economy.js';
 import type { StatusSource, StreamSnapshot } from '../../core/status.js';
 import type { Controller } from '../../failover/controller.js';
+import { activityRoutes } from '../../http/activity.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
 import { dashboardRoutes } from '../../http/dashboard.js';
 import { dbHealthRoutes } from '../../http/db-health.js';
+import { economyRoutes } from '../../http/economy.js';
+import { economyMetrics } from '../../http/economy-metrics.js';
 import { createMetrics } from '../../http/metrics.js';
 import { tablesRoutes } from '../../http/reconcile.js';
 import { routeRoutes } from '../../http/route.js';
@@ -13,20 +18,29 @@ import { startHttpServer } from '../../http/server.js';
 import { systemRoutes } from '../../http/system-events.js';
 import { SystemSource } from '../../http/system-source.js';
 import { zeroCounters } from '../../streamer/counters.js';
+import { Economy } from '../economy.js';
 import { createFailover } from '../failover.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 import { systemSettings } from '../system-settings.js';
 
 export async function runController(runtime: Runtime, signal: AbortSignal): Promise<void> {
   const { config, logger } = runtime;
-  const authority = createRouteAuthority();
-  const failover = createFailover(runtime, { authority, automatic: true });
+  const economy = new Economy(runtime);
+  const { rest } = economy;
+  const authority = createRouteAuthority(economy.authority);
+  const failover = createFailover(runtime, {
+    ...{ authority, automatic: true, onStatement: economy.onStatement },
+    ...(rest ? { rest } : {}),
+  });
   const { controller } = failover;
   const status = new ControllerStatus(config.stream.name, controller);
   const metrics = createMetrics(status);
   controllerMetrics(metrics.registry, () => controller.snapshot());
   // Never run: it reads what the leading streamer has stored.
   const streamer = createStreamer(runtime);
+  economy.attach({ streamer, streams: false, controller });
+  const view = () => economy.view();
+  economyMetrics(metrics.registry, view);
   const snapshot = async () => {
     await streamer.refreshFromStore();
     return streamer.snapshot();
@@ -39,6 +53,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     stream: null,
     storedTables: async () => (await snapshot()).tables,
     control: config.http.controlToken !== null,
+    economy: view,
     redact: runtime.redact,
   });
   const http = await startHttpServer({
@@ -51,17 +66,20 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     routes: [
       dashboardRoutes(),
       systemRoutes(system),
+      economyRoutes(view),
+      activityRoutes(rest ?? ALWAYS_AWAKE, systemClock.monotonic),
       routeRoutes(authority),
-      dbHealthRoutes({ controller, stream: null, redact: runtime.redact }),
+      dbHealthRoutes({ controller, stream: null, economy: view, redact: runtime.redact }),
       controlRoutes(controller),
       listRoutes(controller),
       tablesRoutes(snapshot),
     ],
   });
   try {
-    await controller.run(signal);
+    await Promise.all([controller.run(signal), economy.run(signal)]);
   } finally {
     system[Symbol.dispose]();
+    economy.close();
     await http.close();
     await failover.close();
     await Promise.all([streamer.link.close(), streamer.source.close()]);

@@ -95,7 +95,7 @@ async function verifyCounts(runtime: Runtime, streamer: Streamer, signal: AbortS
   const tables = streamer.registry.all().filter((entry) => entry.state === 'streaming');
   const connectTarget = () => TargetSession.connect(clientConfig(runtime.config.secondary));
   if (streamer.session) {
-    return compareCounts({ board: streamer.session.board, source: streamer.source, connectTarget, signal }, tables);
+    return compareCounts({ board: streamer.session.board, source: streamer.lanes, connectTarget, signal }, tables);
   }
   return streamer.compareCountsLoosely(tables, signal);
 }

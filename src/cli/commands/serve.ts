@@ -1,9 +1,16 @@
 /** `streamer` and `serve`: the long-running process, with its HTTP surface. `serve` is the failover controller as well. */
 import { createRouteAuthority } from '../../authority/authority.js';
+import { systemClock } from '../../core/clock.js';
+import { ALWAYS_AWAKE } from '../../core/economy.js';
+import { followController } from '../../economy/controller-activity.js';
+import type { Rest } from '../../economy/rest.js';
+import { activityRoutes } from '../../http/activity.js';
 import { controlRoutes, listRoutes } from '../../http/control.js';
 import { controllerMetrics } from '../../http/controller-metrics.js';
 import { dashboardRoutes } from '../../http/dashboard.js';
 import { dbHealthRoutes } from '../../http/db-health.js';
+import { economyRoutes } from '../../http/economy.js';
+import { economyMetrics } from '../../http/economy-metrics.js';
 import { createMetrics } from '../../http/metrics.js';
 import { reconcileRoutes, tablesRoutes } from '../../http/reconcile.js';
 import { routeRoutes } from '../../http/route.js';
@@ -14,6 +21,7 @@ import { SystemSource } from '../../http/system-source.js';
 import { assertPreflight } from '../../preflight/report.js';
 import { runPreflight } from '../../preflight/run.js';
 import { secondaryIsActive } from '../../reconcile/active.js';
+import { Economy } from '../economy.js';
 import { createFailover } from '../failover.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 import { systemSettings } from '../system-settings.js';
@@ -21,12 +29,20 @@ import { systemSettings } from '../system-settings.js';
 /** Runs until `signal` is aborted. Rejects with what the checks at start find. */
 export async function serve(runtime: Runtime, signal: AbortSignal, withController: boolean): Promise<void> {
   const { config, logger } = runtime;
-  const streamer = createStreamer(runtime, { scheduled: true });
+  const economy = new Economy(runtime);
+  const { rest } = economy;
+  const streamer = createStreamer(runtime, { scheduled: true, economy });
   const metrics = createMetrics(streamer);
-  const authority = createRouteAuthority();
+  const authority = createRouteAuthority(economy.authority);
   const failover = withController
-    ? createFailover(runtime, { authority, automatic: true, onReleased: () => streamer.nudge() })
+    ? createFailover(runtime, {
+        ...{ authority, automatic: true, onReleased: () => streamer.nudge(), onStatement: economy.onStatement },
+        ...(rest ? { rest } : {}),
+      })
     : null;
+  economy.attach({ streamer, streams: true, controller: failover?.controller ?? null });
+  const view = () => economy.view();
+  economyMetrics(metrics.registry, view);
   const system = new SystemSource({
     name: config.stream.name,
     settings: systemSettings(config),
@@ -34,11 +50,13 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
     routers: () => authority.routers().length,
     stream: streamer,
     control: config.http.controlToken !== null,
+    economy: view,
     redact: runtime.redact,
   });
   const routes: RouteModule[] = [
     dashboardRoutes(),
     systemRoutes(system),
+    economyRoutes(view),
     tablesRoutes(async () => streamer.snapshot()),
     reconcileRoutes({
       tables: () => streamer.store.list(),
@@ -54,10 +72,12 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
     controllerMetrics(metrics.registry, () => controller.snapshot());
     routes.push(
       routeRoutes(authority),
+      activityRoutes(rest ?? ALWAYS_AWAKE, systemClock.monotonic),
       dbHealthRoutes({
         controller,
         stream: streamer,
         lastSync: () => streamer.snapshot().lastSync ?? null,
+        economy: view,
         redact: runtime.redact,
       }),
       controlRoutes(controller),
@@ -72,7 +92,11 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
   try {
     // A process that starts in the middle of an outage must not give up: what waiting may mend is left to the stream.
     assertPreflight((await runPreflight(config)).filter((result) => !result.transient));
-    const controlling = failover?.controller.run(either);
+    const controlling = Promise.all([
+      failover?.controller.run(either),
+      economy.run(either),
+      rest && !failover ? followActivity(runtime, rest, either) : null,
+    ]);
     try {
       await streamer.run(signal);
     } finally {
@@ -81,8 +105,22 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
     }
   } finally {
     system[Symbol.dispose]();
+    economy.close();
     await http.close();
     await failover?.close();
     logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
   }
+}
+
+/** A streamer by itself hears from the controller whether the primary is used; where it knows none, it stays attached. */
+async function followActivity({ config, logger }: Runtime, rest: Rest, signal: AbortSignal): Promise<void> {
+  if (config.controllerUrl === null) {
+    logger.warn(
+      'DB_IDLE_DETACH_MS needs DB_CONTROLLER_URL in a streamer without a controller; the slot stays attached',
+    );
+    rest.addObjection(() => 'nobody says whether the primary is used');
+    return;
+  }
+  const { http, controllerUrl: url } = config;
+  await followController({ url, token: http.controlToken, rest, clock: systemClock, log: logger }, signal);
 }

@@ -1,8 +1,13 @@
 /** `status`: asks the running process; without one, reads what the secondary knows. */
 import { readCheckpoint } from '../../apply/checkpoint.js';
+import { systemClock } from '../../core/clock.js';
+import type { EconomyView } from '../../core/economy.js';
+import { economyWords } from '../../core/economy-words.js';
 import { RedundancyError } from '../../core/errors.js';
 import { formatLsn } from '../../core/lsn.js';
 import type { VerifyResult } from '../../core/status.js';
+import { Usage } from '../../economy/usage.js';
+import { LinkUsageStore } from '../../economy/usage-store.js';
 import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 import { assertSecondaryAnswers } from '../unreachable.js';
@@ -21,6 +26,9 @@ export async function status(
   const health = await fetch(new URL('/api/system/db-health', base), { signal: AbortSignal.timeout(3000) })
     .then(async (response) => (response.status === 404 ? null : ((await response.json()) as Record<string, unknown>)))
     .catch(() => null);
+  const economy = await fetch(new URL('/api/system/economy', base), { signal: AbortSignal.timeout(3000) })
+    .then(async (response) => (response.ok ? ((await response.json()) as EconomyView) : null))
+    .catch(() => null);
   if (live) {
     const control = health && {
       state: health.state,
@@ -29,7 +37,9 @@ export async function status(
       ...(health.alerts ? { alerts: health.alerts } : {}),
     };
     const both = { ...live, ...control };
-    output.write(options.json ? `${JSON.stringify(both, null, 2)}\n` : describe(both));
+    const cost = economy && economyWords(economy);
+    if (options.json) output.write(`${JSON.stringify({ ...both, ...(economy ? { economy } : {}) }, null, 2)}\n`);
+    else output.write(describe({ ...both, ...(cost ? { cost } : {}) }));
     return;
   }
   await assertSecondaryAnswers(runtime, base);
@@ -51,6 +61,15 @@ export async function status(
     const control = await streamer.link
       .with((session) => session.run({ text: CONTROL_SQL, values: [runtime.config.stream.name] }))
       .then(({ rows }) => rows[0] ?? null);
+    const { budget: limits, stream } = runtime.config;
+    const usage = new Usage({
+      ...{ clock: systemClock, log: runtime.logger, budgets: limits, awake: () => false, snapshot: () => null },
+      store: new LinkUsageStore(streamer.link, stream.name),
+    });
+    const budget = await usage.load().then(
+      (known) => (known ? usage.view() : null),
+      () => null,
+    );
     const { state: found } = streamer.reconciler;
     await found.load();
     const stored = {
@@ -63,6 +82,7 @@ export async function status(
       lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
       epoch: checkpoint.epoch,
       lastSync: found.lastSyncAt,
+      ...(budget ? (options.json ? { budget } : { cost: economyWords({ rest: null, neon: null, budget }) }) : {}),
       tables: tables.map(({ schema, name, state, reason }) => ({
         ...{ table: `${schema}.${name}`, state, reason },
         verified: verified(found.statusOf({ schema, name }).lastVerify),

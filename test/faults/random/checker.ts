@@ -10,7 +10,7 @@ import type { Conflicts, DatabaseState, Transaction } from './history.js';
 
 export interface Violation {
   /** The guarantee that does not hold. */
-  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G6' | 'G7' | 'G8' | 'G9' | 'G10';
+  readonly guarantee: 'G1' | 'G2' | 'G3' | 'G5' | 'G6' | 'G7' | 'G8' | 'G9' | 'G10';
   readonly what: string;
 }
 
@@ -231,6 +231,47 @@ export function checkSnapshot(
       });
     }
     if (any && !later) lastOf.set(each.writer, each);
+  }
+  return found;
+}
+
+/**
+ * Both sides after everything has come to rest: rows that only the secondary has, or has oftener, took effect twice or
+ * came back (G3, G5); rows that it lacks were lost (G2); other values are older ones (G5).
+ */
+export function checkEqual(primary: DatabaseState, secondary: DatabaseState): Violation[] {
+  const found: Violation[] = [];
+  const say = (guarantee: Violation['guarantee'], name: string, keys: readonly number[], what: string): void => {
+    if (keys.length > 0)
+      found.push({ guarantee, what: `${name} ${keys.slice(0, 5).join(', ')} (${keys.length}): ${what}` });
+  };
+  for (const name of ['lists', 'events', 'parts', 'journal', 'tokens'] as const) {
+    const [ours, theirs]: readonly ReadonlyMap<number, unknown>[] = [primary[name], secondary[name]];
+    const counted = name !== 'lists' && name !== 'events';
+    const text = (value: unknown) => JSON.stringify(value, (key, each) => (key === 'atMs' ? undefined : each));
+    const both = [...(ours?.keys() ?? [])].filter(
+      (key) => theirs?.has(key) && text(ours?.get(key)) !== text(theirs.get(key)),
+    );
+    const more = both.filter((key) => counted && Number(theirs?.get(key)) > Number(ours?.get(key)));
+    say(
+      'G2',
+      name,
+      [...(ours?.keys() ?? [])].filter((key) => !theirs?.has(key)),
+      'not on the secondary',
+    );
+    say('G3', name, more, 'oftener on the secondary than on the primary');
+    say(
+      'G5',
+      name,
+      [...(theirs?.keys() ?? [])].filter((key) => !ours?.has(key)),
+      'on the secondary only',
+    );
+    say(
+      'G5',
+      name,
+      both.filter((key) => !more.includes(key)),
+      'another value on the secondary',
+    );
   }
   return found;
 }

@@ -9,6 +9,7 @@ import { EmbeddedServer } from '../../../src/demo/embedded.js';
 import { releasePort, reservePort } from '../../../src/demo/free-port.js';
 import { RouterPool } from '../../../src/router/pool.js';
 import { detectCockroach } from '../../harness/cockroach.js';
+import { TestProcess } from '../../harness/process.js';
 import { TcpProxy } from '../../harness/proxy.js';
 import type { SecondaryDialect } from '../../harness/secondary-dialects.js';
 import { query } from '../../harness/sql.js';
@@ -50,12 +51,23 @@ export interface Health {
   readonly alerts?: readonly string[];
 }
 
+export interface ClusterOptions {
+  /** Folder of the compiled program: ours, or one that was broken on purpose. */
+  readonly dist: string;
+  /** Of streamer and controller, before the cluster's own. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly onAuthorityLost?: 'trust' | 'hold';
+}
+
 export class FaultCluster implements AsyncDisposable {
   readonly dialect: SecondaryDialect;
   readonly servers: Readonly<Record<'primary' | 'secondary', Server>>;
   readonly links: Readonly<Record<Link, TcpProxy>>;
   readonly #stack: Closers;
   readonly #httpPort: number;
+  readonly #options: ClusterOptions;
+  /** What the streamer was started with. */
+  #streaming: Readonly<Record<string, string>> = {};
   #programs: { streamer: Program; controller: Program } | null = null;
   #pools: RouterPool[] = [];
 
@@ -65,16 +77,17 @@ export class FaultCluster implements AsyncDisposable {
     links: FaultCluster['links'];
     stack: Closers;
     httpPort: number;
+    options: ClusterOptions;
   }) {
     this.dialect = parts.dialect;
     this.servers = parts.servers;
     this.links = parts.links;
     this.#stack = parts.stack;
     this.#httpPort = parts.httpPort;
+    this.#options = parts.options;
   }
 
-  /** @param dist the compiled program: ours, or one that was broken on purpose */
-  static async start(dialect: SecondaryDialect, dist: string): Promise<FaultCluster> {
+  static async start(dialect: SecondaryDialect, options: ClusterOptions): Promise<FaultCluster> {
     const stack = new Closers();
     try {
       const servers = {
@@ -90,8 +103,8 @@ export class FaultCluster implements AsyncDisposable {
         const target = link === 'http' ? { port: httpPort } : servers[side].url(DATABASE);
         links[link] = stack.use(await TcpProxy.start(target));
       }
-      const cluster = new FaultCluster({ dialect, servers, links, stack, httpPort });
-      await cluster.#run(dist);
+      const cluster = new FaultCluster({ dialect, servers, links, stack, httpPort, options });
+      await cluster.#run();
       return cluster;
     } catch (error) {
       await stack[Symbol.asyncDispose]();
@@ -115,6 +128,11 @@ export class FaultCluster implements AsyncDisposable {
   /** Past all proxies, as the superuser. */
   url(side: 'primary' | 'secondary', database = DATABASE): string {
     return this.servers[side].url(database);
+  }
+
+  /** Past all proxies, as the application's role. */
+  applicationUrl(side: 'primary' | 'secondary'): string {
+    return this.#asApplication(this.url(side), side);
   }
 
   /** Null when the controller does not answer. */
@@ -154,7 +172,26 @@ export class FaultCluster implements AsyncDisposable {
     return `http://127.0.0.1:${this.#httpPort}`;
   }
 
-  async #run(dist: string): Promise<void> {
+  /** Another streamer of the same stream, past all proxies, which waits for its turn. */
+  rival(): Program {
+    const urls = {
+      DATABASE_URL: withoutTls(this.url('primary')),
+      DATABASE_URL_SECONDARY: withoutTls(this.url('secondary')),
+    };
+    return new Program('streamer', this.#options.dist, { ...this.#streaming, ...urls });
+  }
+
+  /** A command of the program, with the streamer's configuration. @returns what it printed */
+  async command(...args: string[]): Promise<string> {
+    const program = join(this.#options.dist, 'cli', 'main.js');
+    const command = TestProcess.spawn(process.execPath, [program, ...args], { env: this.#streaming });
+    const { code } = await command.exit;
+    if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${command.output().slice(-600)}`);
+    return command.output();
+  }
+
+  async #run(): Promise<void> {
+    const { dist } = this.#options;
     await query(this.url('primary'), RANDOM_DDL);
     const stateDir = await mkdtemp(join(tmpdir(), 'db-redundancy-faults-'));
     this.#stack.defer(() => rm(stateDir, { recursive: true, force: true }));
@@ -171,12 +208,10 @@ export class FaultCluster implements AsyncDisposable {
       DB_STATE_DIR: stateDir,
       DB_HTTP_HOST: '127.0.0.1',
       LOG_LEVEL: 'info',
+      ...this.#options.env,
     };
-    const streamer = new Program('streamer', dist, {
-      ...env,
-      ...this.#databases('source', 'target'),
-      DB_HTTP_PORT: '0',
-    });
+    this.#streaming = { ...env, ...this.#databases('source', 'target'), DB_HTTP_PORT: '0' };
+    const streamer = new Program('streamer', dist, this.#streaming);
     this.#stack.defer(() => streamer[Symbol.asyncDispose]());
     const waiting = async () => {
       const rows = await query<{ state: string }>(this.url('secondary'), 'SELECT state FROM db_redundancy.tables');
@@ -208,17 +243,20 @@ export class FaultCluster implements AsyncDisposable {
   }
 
   #through(link: Link, url: string): string {
-    const parsed = new URL(this.links[link].url(url));
-    parsed.searchParams.set('sslmode', 'disable');
+    return withoutTls(this.links[link].url(url));
+  }
+
+  #asApplication(url: string, side: 'primary' | 'secondary'): string {
+    const parsed = new URL(url);
+    parsed.username = ROLE;
+    parsed.password = side === 'primary' || this.dialect === 'postgres' ? ROLE : '';
     return parsed.href;
   }
 
   #pool(name: string): RouterPool {
     const asApplication = (link: Link, side: 'primary' | 'secondary') => {
-      const url = new URL(this.#through(link, this.url(side)));
-      url.username = ROLE;
-      url.password = side === 'primary' || this.dialect === 'postgres' ? ROLE : '';
-      return { connectionString: url.href, max: 4, connectionTimeoutMillis: 3000, idleTimeoutMillis: 5000 };
+      const url = this.#asApplication(this.#through(link, this.url(side)), side);
+      return { connectionString: url, max: 4, connectionTimeoutMillis: 3000, idleTimeoutMillis: 5000 };
     };
     const pool = new RouterPool({
       primary: asApplication('routerPrimary', 'primary'),
@@ -227,6 +265,7 @@ export class FaultCluster implements AsyncDisposable {
       token: TOKEN,
       name,
       holdTimeoutMs: 5000,
+      ...(this.#options.onAuthorityLost ? { onAuthorityLost: this.#options.onAuthorityLost } : {}),
     });
     pool.on('error', () => undefined);
     return pool;
@@ -250,6 +289,12 @@ export class FaultCluster implements AsyncDisposable {
       }
     }
   }
+}
+
+function withoutTls(url: string): string {
+  const parsed = new URL(url);
+  parsed.searchParams.set('sslmode', 'disable');
+  return parsed.href;
 }
 
 /** Closes in reverse order. */

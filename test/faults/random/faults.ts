@@ -1,7 +1,9 @@
 /** What may go wrong, each with its mending: chosen by a seed, applied to a running cluster. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
+import { CHUNK_POINTS, STREAM_POINTS } from '../../../src/core/crash-points.js';
 import { STEP_POINTS } from '../../../src/failover/crash-points.js';
+import { RECOVERY_POINTS } from '../../../src/recovery/options.js';
 import type { SecondaryDialect } from '../../harness/secondary-dialects.js';
 import { query } from '../../harness/sql.js';
 import type { Random } from '../../integration/support/random.js';
@@ -20,8 +22,11 @@ const SIDES = ['primary', 'secondary'] as const;
 const PROGRAMS = ['streamer', 'controller'] as const;
 const pick = <T>(random: Random, values: readonly T[]): T => values[random.int(0, values.length - 1)] as T;
 
-/** Places of the controller; a process that never gets there lives on. */
-const CRASH_POINTS = STEP_POINTS;
+/** A process that never gets there lives on. */
+const CRASH_POINTS = {
+  streamer: [...STREAM_POINTS, ...CHUNK_POINTS],
+  controller: [...STEP_POINTS, ...RECOVERY_POINTS],
+} as const;
 
 export const FAULTS: readonly Fault[] = [
   {
@@ -29,7 +34,8 @@ export const FAULTS: readonly Fault[] = [
     weight: 3,
     plan(random) {
       const program = pick(random, PROGRAMS);
-      const crashAt = program === 'controller' && random.chance(0.5) ? pick(random, CRASH_POINTS) : null;
+      const point = `${pick<string>(random, CRASH_POINTS[program])}#${random.int(1, 3)}`;
+      const crashAt = random.chance(0.5) ? point : null;
       return {
         what: `kill -9 of the ${program}${crashAt ? `, and again at ${crashAt}` : ''}`,
         run: (cluster) => cluster[program].kill(crashAt),

@@ -45,10 +45,16 @@ export class Program implements AsyncDisposable {
 
   /** Does not run for so long, and does not know it. */
   async freeze(ms: number): Promise<void> {
-    const frozen = this.#process;
-    frozen.kill('SIGSTOP');
+    const asleep = this.sleep();
     await sleep(ms);
-    frozen.kill('SIGCONT');
+    asleep.wake();
+  }
+
+  /** Does not run until it is woken. */
+  sleep(): { wake(): void } {
+    const asleep = this.#process;
+    asleep.kill('SIGSTOP');
+    return { wake: () => asleep.kill('SIGCONT') };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

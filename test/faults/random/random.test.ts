@@ -8,8 +8,9 @@ import { ask } from '../../harness/broker.js';
 import { describeDialects } from '../../harness/secondary-dialects.js';
 import { testSeed } from '../../integration/support/random.js';
 import { FaultCluster } from './cluster.js';
-import { runEpisode } from './episode.js';
+import { runEpisode, type Stage } from './episode.js';
 import { FAULTS } from './faults.js';
+import { misfortunes } from './misfortunes.js';
 
 const MINUTES = Number(process.env.DB_FAULT_MINUTES ?? 0);
 const ROUNDS = 12;
@@ -20,7 +21,7 @@ describeDialects('G1 G2 G3 G6 G7 G8 G9 G10 random faults', (dialect) => {
     `${MINUTES} minutes of them`,
     async () => {
       const first = testSeed();
-      await using cluster = await FaultCluster.start(dialect, await ask('dist'));
+      await using cluster = await FaultCluster.start(dialect, { dist: await ask('dist') });
       const until = Date.now() + MINUTES * 60_000;
       const total = {
         episodes: 0,
@@ -36,7 +37,8 @@ describeDialects('G1 G2 G3 G6 G7 G8 G9 G10 random faults', (dialect) => {
         const number = total.episodes;
         const seed = first + number;
         const count = ROUNDS;
-        const result = await runEpisode({ cluster, seed, number, faults: FAULTS, count, pauseMs: PAUSE_MS[dialect] });
+        const act = (stage: Stage) => misfortunes(stage, FAULTS, count);
+        const result = await runEpisode({ cluster, seed, number, act, pauseMs: PAUSE_MS[dialect] });
         const story = () =>
           `--seed ${seed}\n${result.log.join('\n')}\n--- streamer\n${cluster.streamer.tail()}\n--- controller\n${cluster.controller.tail(80)}`;
         expect(result.violations, result.violations.length > 0 ? story() : '').toEqual([]);

@@ -54,9 +54,32 @@ export class Workload {
     return this.transactions.filter(({ outcome }) => outcome === 'acknowledged').length;
   }
 
+  /** The highest `no` that was used before. */
+  get after(): number {
+    return this.#options.after;
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#done);
+  }
+
+  /** Of somebody else, who writes an event with its part and nothing more. */
+  record(writer: number, no: number): Transaction {
+    const transaction: Transaction = {
+      element: (writer + 1) * WRITER_SPAN + no,
+      writer,
+      no,
+      lists: [],
+      journal: false,
+      deletes: null,
+      startMs: performance.now(),
+      endMs: 0,
+      outcome: 'unknown',
+      reads: new Map(),
+    };
+    this.transactions.push(transaction);
+    return transaction;
   }
 
   async #write(writer: number): Promise<void> {

@@ -46,8 +46,8 @@ export class Serve implements AsyncDisposable {
     this.process = process;
   }
 
-  static async start(environment: ServeEnvironment): Promise<Serve> {
-    return new Serve(await spawnCli(['serve'], { env: environment }));
+  static async start(environment: ServeEnvironment, command: 'serve' | 'streamer' = 'serve'): Promise<Serve> {
+    return new Serve(await spawnCli([command], { env: environment }));
   }
 
   /** Resolves when the stream is led by this process. */

@@ -8,7 +8,7 @@ import { dropCatchUpSlot } from '../../../src/catchup/postgres-source.js';
 import { systemClock } from '../../../src/core/clock.js';
 import type { FailoverState, Order, Verb } from '../../../src/core/failover.js';
 import { quoteIdent } from '../../../src/core/ident.js';
-import type { Controller, ControllerSettings } from '../../../src/failover/controller.js';
+import type { Controller, ControllerRest, ControllerSettings } from '../../../src/failover/controller.js';
 import type { CrashPoint } from '../../../src/failover/crash-points.js';
 import { type BuiltController, createController } from '../../../src/failover/create.js';
 import { DatabaseRecovery } from '../../../src/recovery/database-recovery.js';
@@ -37,6 +37,7 @@ export interface ControllerChoices {
   readonly primaryUrl?: string;
   readonly secondaryUrl?: string;
   readonly onReleased?: () => void;
+  readonly rest?: ControllerRest;
 }
 
 export class RunningController implements AsyncDisposable {
@@ -79,6 +80,7 @@ export class RunningController implements AsyncDisposable {
       log: this.log,
       leaseTtlMs,
       ...(choices.onReleased ? { onReleased: choices.onReleased } : {}),
+      ...(choices.rest ? { rest: choices.rest } : {}),
       ...(choices.crash ? { crash: choices.crash } : {}),
     });
     this.controller = this.#built.controller;

@@ -41,6 +41,8 @@ export interface StreamOptions {
   readonly largeTransactions?: 'atomic' | 'chunked';
   /** Sweeps and verifies of its own accord; none by default. */
   readonly reconcile?: ReconcileSchedule;
+  /** Between two target transactions; none by default. */
+  readonly breathMs?: number;
   /** Connection strings to use instead of the pair's own, through a proxy for example. */
   readonly primaryUrl?: string;
   readonly secondaryUrl?: string;
@@ -76,7 +78,9 @@ export class RunningStream implements AsyncDisposable {
       clock: systemClock,
       log: this.log,
       watchIntervalMs: 300,
+      haltedRetryMs: 500,
       ...(options.reconcile ? { reconcile: options.reconcile } : {}),
+      ...(options.breathMs === undefined ? {} : { breathMs: () => options.breathMs ?? 0 }),
       schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock: systemClock, log: this.log }),
     });
     this.done = this.streamer.run(this.#abort.signal);
