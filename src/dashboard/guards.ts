@@ -6,6 +6,7 @@ const NAMES: Readonly<Record<string, string>> = {
   'secondary-writable': 'The secondary takes writes',
   'stream-lag': 'The secondary is close behind',
   'tables-complete': 'All tables are complete on the secondary',
+  'tables-current': 'No table is paused and old on the secondary',
   'routers-cut-off': 'No application still writes to the primary',
   'primary-steady': 'The primary answers steadily',
   'tail-merged': 'What never reached the secondary is merged',

@@ -18,6 +18,7 @@ import { ControlStore } from './control-store.js';
 import { Controller, type ControllerRest, type ControllerSettings } from './controller.js';
 import { type CrashPoint, noCrash } from './crash-points.js';
 import { Database } from './database.js';
+import { readStaleTables } from './facts.js';
 import type { Fence, FenceParts } from './fence.js';
 import { CockroachFence } from './fence-cockroach.js';
 import { PostgresFence } from './fence-postgres.js';
@@ -135,14 +136,7 @@ export function createController(options: ControllerOptions): BuiltController {
     webhook,
     facts: {
       position: () => readPosition(hold),
-      incompleteTables: async () => {
-        const rows = await lists.run(
-          `SELECT schema_name, table_name FROM db_redundancy.tables
-           WHERE stream = $1 AND state IN ('pending', 'loading') AND NOT purge ORDER BY 1, 2`,
-          [stream],
-        );
-        return rows.map((row) => ({ schema: row.schema_name ?? '', name: row.table_name ?? '' }));
-      },
+      staleTables: () => readStaleTables(lists, stream),
     },
     probePrimary: async () => {
       await prepared.primary();

@@ -11,6 +11,8 @@ export interface FailoverFacts {
   readonly maxLagMs: number;
   /** Tables that are not, or not completely, on the secondary. */
   readonly incompleteTables: readonly string[];
+  /** Tables that the stream has left behind because of an error. */
+  readonly pausedTables: readonly string[];
   /** Routers that wrote to the primary after its first failed probe. */
   readonly routersStillWriting: readonly string[];
   readonly cooldownFromMs: number | null;
@@ -49,6 +51,14 @@ export function failoverGuards(facts: FailoverFacts, manual: boolean): Guard[] {
       facts.incompleteTables.length === 0,
       facts.incompleteTables.length === 0 ? 'all' : `not complete: ${facts.incompleteTables.join(', ')}`,
       'all tables',
+      'allow-data-loss',
+    ),
+    guard(
+      'tables-current',
+      // One table that the stream gave up is no reason to keep all the others down; while the primary works it is.
+      !planned || facts.pausedTables.length === 0,
+      facts.pausedTables.length === 0 ? 'all' : `paused, and old on the secondary: ${facts.pausedTables.join(', ')}`,
+      planned ? 'no table is paused' : 'paused tables are named only',
       'allow-data-loss',
     ),
     guard(

@@ -132,6 +132,7 @@ export class Simulation {
               primaryReachable: this.primary === 'ok',
               lagMs: this.lagMs,
               incompleteTables: [],
+              pausedTables: [],
               routersStillWriting: this.routersStillWriting,
             },
             false,
