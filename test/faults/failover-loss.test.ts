@@ -1,105 +1,99 @@
 /**
- * G7: the active secondary dies, with the primary up and with the primary down. It is nobody's to decide: a person is told,
+ * G7: the active secondary dies (SIGKILL), with the primary up and with the primary down. It is nobody's to decide: a person is told,
  * with what to run, by db-health and db:status; the controller goes on by itself when the secondary is back, and nothing
  * that was acknowledged there is lost.
  */
 import { expect, it } from 'vitest';
 import { dbHealthRoutes } from '../../src/http/db-health.js';
-import { createDatabasePair } from '../harness/cluster.js';
 import { openHttp } from '../harness/http-fixture.js';
 import { spawnCli } from '../harness/process.js';
-import { TcpProxy } from '../harness/proxy.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
 import { failoverRig } from '../integration/support/failover.js';
 import { expectVerified } from '../integration/support/reconcile.js';
 import { bothSides } from '../integration/support/stream.js';
+import { canKill, mortalPair } from './support/mortal-pair.js';
 import { serveEnvironment } from './support/serve.js';
 
 const DDL = `CREATE TABLE notes (id serial PRIMARY KEY, v text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())`;
 
 describeDialects('G7 the active secondary dies', (dialect) => {
-  it('and a person is told what to do; it goes on by itself when it is back, and loses nothing', async () => {
-    await using pair = await createDatabasePair('loss', dialect);
-    await using primary = await TcpProxy.start(pair.primary.url);
-    await using secondary = await TcpProxy.start(pair.secondary.url);
-    const urls = { primaryUrl: primary.url(pair.primary.url), secondaryUrl: secondary.url(pair.secondary.url) };
-    await using rig = await failoverRig(pair, DDL, ['notes'], urls);
-    await using running = await rig.control({ ...urls, drainTimeoutMs: 30_000 }).settled();
-    await using http = await openHttp({
-      routes: [dbHealthRoutes({ controller: running.controller, stream: null, redact: (text) => text })],
-    });
-    const acknowledged: string[] = [];
-    const write = async (v: string) => {
-      await query(secondary.url(rig.app.secondary), 'INSERT INTO notes (v) VALUES ($1)', [v]);
-      acknowledged.push(v);
-    };
-    const health = async () => {
-      const response = await http.get('/api/system/db-health');
-      return { code: response.status, body: (await response.json()) as Record<string, unknown> };
-    };
-    const cut = async (proxy: TcpProxy) => {
-      await proxy.refuse();
-      proxy.cut('rst');
-    };
-    const environment = serveEnvironment(
-      { primary: { ...pair.primary, url: urls.primaryUrl }, secondary: { ...pair.secondary, url: urls.secondaryUrl } },
-      { DB_STATE_DIR: rig.stateDir, DB_HEALTH_TIMEOUT_MS: '2000' },
-    );
-    const status = async (more: Record<string, string>) => {
-      await using cli = await spawnCli(['status'], { env: { ...environment, ...more } });
-      const { code } = await cli.exit;
-      return { code, text: cli.output() };
-    };
+  const mortal = it.skipIf(!canKill(dialect));
 
-    expect(await running.order('failover'), running.describe()).toMatchObject({ done: true });
-    await write('first');
-    await cut(secondary);
-    await running.reaches('MANUAL_REQUIRED');
-    expect(await health()).toMatchObject({
-      code: 503,
-      body: {
-        status: 'unhealthy',
-        state: 'MANUAL_REQUIRED',
-        activeDatabase: 'secondary',
-        primary: { connected: true },
-      },
-    });
-    expect(String((await health()).body.alerts)).toMatch(/does not have what was written.*db:doctor.*db:failback/);
-    const told = await status({ DB_CONTROLLER_URL: http.base });
-    expect(told.text).toMatch(/state: MANUAL_REQUIRED/);
-    expect(told.text).toMatch(/npm run db:doctor/);
-    // The primary could be written, and lacks what was written on the secondary: it stays closed.
-    await expect(query(rig.app.primary, `INSERT INTO notes (v) VALUES ('split')`)).rejects.toBeTruthy();
-    expect(await running.order('failback'), running.describe()).toMatchObject({ done: false, refused: true });
-    const alone = await status({ DB_CONTROLLER_URL: 'http://127.0.0.1:1' });
-    expect(alone.code).toBe(1);
-    expect(alone.text).toMatch(/neither does the secondary.*The primary answers.*active secondary/);
-    expect(alone.text).toMatch(/dashboards.*db:doctor/);
-    await secondary.accept();
-    await running.reaches('READY', 40_000);
-    expect((await health()).code).toBe(200);
-    await write('second');
+  mortal(
+    'and a person is told what to do; it goes on by itself when it is back, and loses nothing',
+    async () => {
+      await using pair = await mortalPair('loss', dialect);
+      await using rig = await failoverRig(pair, DDL, ['notes']);
+      await using running = await rig.control({ drainTimeoutMs: 30_000 }).settled();
+      await using http = await openHttp({
+        routes: [dbHealthRoutes({ controller: running.controller, stream: null, redact: (text) => text })],
+      });
+      const acknowledged: string[] = [];
+      const write = async (v: string) => {
+        await query(rig.app.secondary, 'INSERT INTO notes (v) VALUES ($1)', [v]);
+        acknowledged.push(v);
+      };
+      const health = async () => {
+        const response = await http.get('/api/system/db-health');
+        return { code: response.status, body: (await response.json()) as Record<string, unknown> };
+      };
+      const environment = serveEnvironment(pair, { DB_STATE_DIR: rig.stateDir, DB_HEALTH_TIMEOUT_MS: '2000' });
+      const status = async (more: Record<string, string>) => {
+        await using cli = await spawnCli(['status'], { env: { ...environment, ...more } });
+        const { code } = await cli.exit;
+        return { code, text: cli.output() };
+      };
 
-    await cut(primary);
-    await cut(secondary);
-    await running.reaches('MANUAL_REQUIRED');
-    expect(String((await health()).body.alerts)).toMatch(/Neither database answers.*both dashboards.*db:status/);
-    await secondary.accept();
-    await running.reaches('SECONDARY_ACTIVE', 40_000);
-    expect((await health()).body).toMatchObject({ status: 'failed_over', primary: { connected: false } });
-    await write('third');
-    await primary.accept();
-    await running.reaches('READY', 40_000);
-    const back = await running.order('failback');
-    expect(back, running.describe()).toMatchObject({ done: true, state: 'PRIMARY_ACTIVE' });
-    expect((await health()).body).not.toHaveProperty('alerts');
-    await running.controller.idle();
-    await rig.stream.streaming();
-    await rig.stream.caughtUp();
-    const rows = await bothSides(pair, 'notes');
-    expect(rows.secondary).toEqual(rows.primary);
-    expect(rows.primary.map((row) => row.v).sort()).toEqual(acknowledged.sort());
-    await expectVerified(rig.stream);
-  }, 240_000);
+      expect(await running.order('failover'), running.describe()).toMatchObject({ done: true });
+      await write('first');
+      await pair.kill('secondary');
+      await running.reaches('MANUAL_REQUIRED');
+      expect(await health()).toMatchObject({
+        code: 503,
+        body: {
+          status: 'unhealthy',
+          state: 'MANUAL_REQUIRED',
+          activeDatabase: 'secondary',
+          primary: { connected: true },
+        },
+      });
+      expect(String((await health()).body.alerts)).toMatch(/does not have what was written.*db:doctor.*db:failback/);
+      const told = await status({ DB_CONTROLLER_URL: http.base });
+      expect(told.text).toMatch(/state: MANUAL_REQUIRED/);
+      expect(told.text).toMatch(/npm run db:doctor/);
+      // The primary could be written, and lacks what was written on the secondary: it stays closed.
+      await expect(query(rig.app.primary, `INSERT INTO notes (v) VALUES ('split')`)).rejects.toBeTruthy();
+      expect(await running.order('failback'), running.describe()).toMatchObject({ done: false, refused: true });
+      const alone = await status({ DB_CONTROLLER_URL: 'http://127.0.0.1:1' });
+      expect(alone.code).toBe(1);
+      expect(alone.text).toMatch(/neither does the secondary.*The primary answers.*active secondary/);
+      expect(alone.text).toMatch(/dashboards.*db:doctor/);
+      await pair.startAgain('secondary');
+      await running.reaches('READY', 40_000);
+      expect((await health()).code).toBe(200);
+      await write('second');
+
+      await Promise.all([pair.kill('primary'), pair.kill('secondary')]);
+      await running.reaches('MANUAL_REQUIRED');
+      expect(String((await health()).body.alerts)).toMatch(/Neither database answers.*both dashboards.*db:status/);
+      await pair.startAgain('secondary');
+      await running.reaches('SECONDARY_ACTIVE', 40_000);
+      expect((await health()).body).toMatchObject({ status: 'failed_over', primary: { connected: false } });
+      await write('third');
+      await pair.startAgain('primary');
+      await running.reaches('READY', 40_000);
+      const back = await running.order('failback');
+      expect(back, running.describe()).toMatchObject({ done: true, state: 'PRIMARY_ACTIVE' });
+      expect((await health()).body).not.toHaveProperty('alerts');
+      await running.controller.idle();
+      await rig.stream.streaming();
+      await rig.stream.caughtUp();
+      const rows = await bothSides(pair, 'notes');
+      expect(rows.secondary).toEqual(rows.primary);
+      expect(rows.primary.map((row) => row.v).sort()).toEqual(acknowledged.sort());
+      await expectVerified(rig.stream);
+    },
+    240_000,
+  );
 });

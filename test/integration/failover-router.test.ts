@@ -1,15 +1,14 @@
 /**
- * G6, G7, G8 as an application meets them: the real router on the real controller over HTTP, all the way to both
- * databases through proxies. Eight writers through a switchover, a failback, a crash failover and a failback from it: every
- * acknowledged write is there once, the errors are those of the contract, and the pauses are printed.
+ * G6, G7, G8 as an application meets them: the real router on the real controller over HTTP. Eight writers through a
+ * switchover, a failback, a crash failover (the primary ends by SIGKILL) and a failback from it: every acknowledged write
+ * is there once, the errors are those of the contract, and the pauses are printed.
  */
 import { expect, it } from 'vitest';
 import { Secret } from '../../src/core/secret.js';
 import { routeRoutes } from '../../src/http/route.js';
 import { RouterPool } from '../../src/router/pool.js';
-import { createDatabasePair } from '../harness/cluster.js';
+import { mortalPrimary } from '../faults/support/mortal-pair.js';
 import { openHttp, TOKEN } from '../harness/http-fixture.js';
-import { TcpProxy } from '../harness/proxy.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
@@ -27,21 +26,15 @@ const REFUSED = new Set(['ECONNREFUSED', 'ECONNRESET']);
 
 describeDialects('G6 G7 G8 the router on the controller', (dialect) => {
   it(`takes ${WRITERS} writers over and back, planned and by a crash: nothing lost, nothing twice`, async () => {
-    await using pair = await createDatabasePair('routed', dialect);
-    await using primary = await TcpProxy.start(pair.primary.url);
-    await using secondary = await TcpProxy.start(pair.secondary.url);
-    const throughProxies = {
-      primaryUrl: primary.url(pair.primary.url),
-      secondaryUrl: secondary.url(pair.secondary.url),
-    };
-    await using rig = await failoverRig(pair, ROUTED_DDL, ['entries'], throughProxies);
+    await using pair = await mortalPrimary('routed', dialect);
+    await using rig = await failoverRig(pair, ROUTED_DDL, ['entries']);
     await using running = await rig
-      .control({ ...throughProxies, leaseTtlMs: 3000, drainTimeoutMs: 30_000, settings: { autoFailover: true } })
+      .control({ leaseTtlMs: 3000, drainTimeoutMs: 30_000, settings: { autoFailover: true } })
       .settled();
     await using http = await openHttp({ controlToken: new Secret(TOKEN), routes: [routeRoutes(running.authority)] });
     const pool = new RouterPool({
-      primary: { connectionString: primary.url(rig.app.primary), max: WRITERS },
-      secondary: { connectionString: secondary.url(rig.app.secondary), max: WRITERS },
+      primary: { connectionString: rig.app.primary, max: WRITERS },
+      secondary: { connectionString: rig.app.secondary, max: WRITERS },
       controllerUrl: http.base,
       token: TOKEN,
       holdTimeoutMs: 40_000,
@@ -79,14 +72,13 @@ describeDialects('G6 G7 G8 the router on the controller', (dialect) => {
       await rig.stream.streaming();
       await during('crash failover', async () => {
         dead.fromMs = performance.now();
-        await primary.refuse();
-        primary.cut('rst');
+        await pair.kill('primary');
         await running.reaches('FENCING_PRIMARY');
         // The news is on its way to the router.
         dead.toMs = performance.now() + 250;
         await running.reaches('SECONDARY_ACTIVE');
       });
-      await primary.accept();
+      await pair.startAgain('primary');
       await during('failback after it', failback);
     } finally {
       await fleet.stop();

@@ -40,11 +40,20 @@ export class DiskCockroach implements AsyncDisposable {
     return `postgresql://root@127.0.0.1:${this.#port}/${database}?sslmode=disable`;
   }
 
-  /** SIGKILL, and a start on what is on the disk; does not wait for the server to answer. */
-  async killAndRestart(): Promise<void> {
+  /** SIGKILL. */
+  async kill(): Promise<void> {
     this.#server.kill('SIGKILL');
     await this.#server.exit;
+  }
+
+  /** On what is on the disk, after `kill`; does not wait for the server to answer. */
+  startAgain(): void {
     this.#server = this.#spawn();
+  }
+
+  async killAndRestart(): Promise<void> {
+    await this.kill();
+    this.startAgain();
   }
 
   async answers(): Promise<void> {
