@@ -36,6 +36,7 @@ export interface LaneOptions {
   readonly backoff: Backoff;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** 0: keys go out as they come. */
   readonly maxBufferedBytes: number;
   readonly readAhead: ReadAheadLimits;
   readonly silenceMs: number;
@@ -146,6 +147,8 @@ export class ChangefeedLane {
         if (channel.full) await channel.room();
         if (signal.aborted) return;
       }
+      // With room for nothing: what came together goes out together.
+      this.#spill();
     }
   }
 
@@ -153,6 +156,10 @@ export class ChangefeedLane {
     const row = await this.#tables.read(message, this.#resolved);
     if (row === null) return;
     this.#buffer.add(row.table, message.key as string, row.key, row.updated, row.after, message.bytes);
+    if (this.#options.maxBufferedBytes > 0) this.#spill();
+  }
+
+  #spill(): void {
     if (this.#buffer.overfull) this.#pushRows(this.#buffer.spill());
   }
 

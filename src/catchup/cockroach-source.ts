@@ -27,6 +27,8 @@ export interface CockroachSourceOptions {
   /** Why nothing comes at the moment; null when it comes again. */
   readonly onTrouble?: (reason: string | null) => void;
   readonly limits?: Partial<CockroachSourceLimits>;
+  /** Keys are handed out as soon as they come, as 'touched', seconds before the mark behind them. */
+  readonly early?: boolean;
 }
 
 /** Bytes of memory, per feed, and milliseconds. */
@@ -84,7 +86,7 @@ export class CockroachSource implements ChangeSource {
           backoff: new Backoff({ initialMs: limits.backoffMs.initial, maxMs: limits.backoffMs.max }),
           log: options.log,
           signal: this.#abort.signal,
-          maxBufferedBytes: limits.bufferBytes,
+          maxBufferedBytes: options.early ? 0 : limits.bufferBytes,
           readAhead: limits.readAhead,
           silenceMs: limits.silenceMs,
           onResolved: (mark) => this.#resolved(i, mark),

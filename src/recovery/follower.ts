@@ -15,6 +15,8 @@ import type { CrashPoint } from './options.js';
 /** Keys that wait in memory for their resolved mark; more are stored before it, without the position. */
 const MOST_WAITING = 20_000;
 const IDLE_STORE_MS = 10_000;
+/** Keys of a source whose marks are seconds behind are stored so often, so that they are copied before the mark comes. */
+const EARLY_STORE_MS = 500;
 
 export interface FollowerOptions {
   readonly source: ChangeSource;
@@ -27,6 +29,8 @@ export interface FollowerOptions {
   readonly rowKey: (row: ChangedRow) => string | null;
   /** Milliseconds, where a position tells them; null: the resolved mark behind it does. */
   readonly timeOf: (at: string) => number | null;
+  /** Changes come long before the mark behind them. */
+  readonly early: boolean;
   readonly at: (point: CrashPoint) => Promise<void>;
   /** The source works. */
   readonly onResolved: () => void;
@@ -42,6 +46,9 @@ export class Follower {
   readonly #waiters = new Set<{ goal: string; resolve: () => void; reject: (error: unknown) => void }>();
   #ended: { readonly error: unknown } | null = null;
   #storedAtMs: number;
+  #flushedAtMs = Number.NEGATIVE_INFINITY;
+  /** Keys were stored without the position behind them. */
+  #ahead = false;
   /** Everything before it is in the journal. */
   position: string;
   /** The secondary's clock there; null before the first resolved mark. */
@@ -57,8 +64,10 @@ export class Follower {
   async run(): Promise<void> {
     try {
       for await (const event of this.#options.source) {
-        if (event.kind === 'changes') for (const row of event.rows) this.#touch(row);
-        else if (event.kind === 'schema-changed') this.#mark(event);
+        if (event.kind === 'changes') {
+          for (const row of event.rows) this.#touch(row);
+          this.#storeEarly();
+        } else if (event.kind === 'schema-changed') this.#mark(event);
         else this.#resolved(event.position, event.atMs);
         if (this.#waiting.size >= MOST_WAITING) {
           await this.#storing;
@@ -123,13 +132,27 @@ export class Follower {
     }
     this.#newest = { position, atMs };
     // Storing one transaction after the other would be slower than an application that commits on many connections.
-    this.#storing ??= this.#storeMarks()
+    this.#storeBeside(async () => undefined);
+  }
+
+  /** Without a position: a key that is known too early is a key that was touched. */
+  #storeEarly(): void {
+    const { clock, early } = this.#options;
+    if (!early || clock.monotonic() - this.#flushedAtMs < EARLY_STORE_MS) return;
+    this.#storeBeside(() => this.#flush(null));
+  }
+
+  #storeBeside(first: () => Promise<void>): void {
+    this.#storing ??= first()
+      .then(() => this.#storeMarks())
       .catch((error: unknown) => {
         this.#failed = { error };
         void this.#options.source.close().catch(() => undefined);
       })
       .finally(() => {
         this.#storing = null;
+        // One that came when the last had just been stored.
+        if (this.#newest && !this.#failed) this.#storeBeside(async () => undefined);
       });
   }
 
@@ -142,7 +165,7 @@ export class Follower {
 
   async #store(position: string, atMs: number): Promise<void> {
     const { clock, source } = this.#options;
-    const idle = this.#waiting.size === 0 && clock.monotonic() - this.#storedAtMs < IDLE_STORE_MS;
+    const idle = this.#waiting.size === 0 && !this.#ahead && clock.monotonic() - this.#storedAtMs < IDLE_STORE_MS;
     if (!idle) {
       await this.#flush(position);
       await this.#options.at('journal-stored');
@@ -156,14 +179,16 @@ export class Follower {
   }
 
   async #flush(position: string | null): Promise<void> {
-    const { clock, journal, link, store } = this.#options;
+    const { clock, early, journal, link, store } = this.#options;
+    this.#flushedAtMs = clock.monotonic();
     const taken = this.#waiting;
     this.#waiting = new Map();
+    this.#ahead = position === null;
     const keys = [...taken.values()].map(({ key, timed }) => (timed ? key : { ...key, atMs: clock.now() }));
     await inTransaction(link, async (session) => {
       // First: whoever settles rows holds this lock before it writes to the journal, and waits for nothing more.
       await store.lock(session);
-      for (let i = 0; i < keys.length; i += 2000) await session.run(journal.touched(keys.slice(i, i + 2000)));
+      for (let i = 0; i < keys.length; i += 2000) await session.run(journal.touched(keys.slice(i, i + 2000), early));
       if (position !== null) await store.setPosition(session, position);
     });
   }

@@ -97,6 +97,8 @@ export class Following {
     const close = () => void source.close().catch(() => undefined);
     signal.addEventListener('abort', close, { once: true });
     try {
+      // While the catalog was read: nobody would ever close the source.
+      signal.throwIfAborted();
       const follower = new Follower({
         source,
         start: row.position,
@@ -105,6 +107,7 @@ export class Following {
         journal,
         clock: options.clock,
         timeOf: timeOf(dialect),
+        early: dialect === 'cockroach',
         rowKey: (change) => rowKeyFrom(shapes.get(tableKey(change.table)), change.key),
         at: options.at ?? (async () => undefined),
         onResolved: () => {

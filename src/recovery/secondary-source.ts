@@ -50,6 +50,7 @@ export function openSource(
   if (dialect === 'cockroach')
     return new CockroachSource({
       ...common,
+      early: true,
       tables: [...shapes.values()].map(({ schema, name }) => ({ schema, name })),
     });
   return new PostgresSource({ ...common, slot: catchUpSlot, publication: catchUpPublication });

@@ -1,8 +1,16 @@
 /** The way back from a failover, step by step and without a controller (SPEC 7; G7, G8). */
 import { expect, it } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
+import type { TargetLink } from '../../src/meta/target-link.js';
+import { CatchupStore } from '../../src/recovery/catchup-store.js';
+import { secondaryLink } from '../../src/recovery/connections.js';
+import { Following } from '../../src/recovery/following.js';
+import { Journal } from '../../src/recovery/journal.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { waitFor } from '../harness/wait.js';
+import { connectionOf } from './catchup-support.js';
 import { copying, failedOver, fenceOf, recoveryOf } from './support/recovery.js';
+import { streamNames, TestLog } from './support/stream.js';
 
 const DDL = `
 CREATE TABLE t (id serial PRIMARY KEY, v text, updated_at timestamptz NOT NULL DEFAULT now());
@@ -112,5 +120,40 @@ describeDialects('recovery', (dialect) => {
     expect(stream.streamer.counters.echoTransactionsSkipped).toBeGreaterThan(1);
     expect(stream.streamer.counters.rowsApplied).toBe(0);
     await stream.stop();
+  });
+
+  it('ends when it is stopped at the moment at which it has read the catalog', async () => {
+    await using it_ = await failedOver(DDL, { dialect });
+    const { pair } = it_;
+    const noted = recoveryOf(pair);
+    await noted.notePosition(7);
+    await noted.stop();
+    const options = {
+      ...streamNames(pair),
+      catchUpSlot: `catchup_${pair.secondary.name}`,
+      catchUpPublication: 'db_redundancy_catchup',
+      primary: connectionOf(pair.primary.url),
+      secondary: connectionOf(pair.secondary.url),
+      clock: systemClock,
+      log: new TestLog(),
+    };
+    const abort = new AbortController();
+    const link = secondaryLink(options, abort.signal);
+    let reads = 0;
+    const watched = {
+      run: link.run.bind(link),
+      async with<T>(work: Parameters<typeof link.with<T>>[0]): Promise<T> {
+        const result = await link.with(work);
+        reads += 1;
+        if (reads === 2) abort.abort(new Error('stopped'));
+        return result;
+      },
+    } as unknown as TargetLink;
+    const { stream } = options;
+    const [store, journal] = [new CatchupStore(stream, 'a test'), new Journal(stream)];
+    const parts = { options, link: watched, store, journal, signal: abort.signal, onTrouble: () => undefined };
+    await new Following(parts).run();
+    expect(reads).toBe(2);
+    await link.close();
   });
 });
