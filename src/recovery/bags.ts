@@ -33,7 +33,10 @@ export interface RemovedCopies {
 
 const BATCH = 500;
 
-/** @param onRemoved told before the copies are taken away, where they have to be kept */
+/**
+ * A stale table only gives: what the primary has more of may never have reached the secondary.
+ * @param onRemoved told before the copies are taken away, where they have to be kept
+ */
 export async function syncBag(
   context: CopyContext,
   sides: CompareSides,
@@ -51,6 +54,7 @@ export async function syncBag(
     (a, b) => a?.n !== b?.n,
   );
   for await (const { left, right } of counts) {
+    if (!table.complete && Number(right?.n ?? 0) < Number(left?.n ?? 0)) continue;
     batch.push({ hash: (left ?? right)?.h ?? '', copies: Number(right?.n ?? 0) - Number(left?.n ?? 0) });
     changed += 1;
     if (batch.length < BATCH) continue;

@@ -117,6 +117,11 @@ export class CatchupStore {
   }
 }
 
+/** Everything that the primary committed before the fence is merged, or was compared. */
+export function isMerged(row: CatchupRow, fence: Lsn): boolean {
+  return row.mergedLsn !== null && row.mergedLsn >= fence;
+}
+
 function notOurs(): RecoveryEndedError {
   return new RecoveryEndedError('Another process has taken the recovery over, or it is finished.');
 }

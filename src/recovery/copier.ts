@@ -14,6 +14,7 @@ import { copyRows } from './copy-rows.js';
 import { type JournalRow, type TouchedKey, touchedId } from './journal.js';
 import type { CrashPoint } from './options.js';
 import { ColumnsMissingError, CopyDiffersError, CopyRefusedError } from './recovery-errors.js';
+import { isKept } from './settle-table.js';
 import { type RecoveryTable, rowName } from './tables.js';
 import { differingRows } from './verify-copied.js';
 import type { RefusedRow } from './write-rows.js';
@@ -25,6 +26,11 @@ export interface CopierOptions extends CopyContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly at: (point: CrashPoint) => Promise<void>;
+  /** What `settled` says of a row that was decided upon since the primary was fenced. */
+  readonly fence: string;
+  /** Rows of stale tables are decided upon before they are copied; returns those that are to be. */
+  readonly settleStale: (keys: readonly JournalRow[]) => Promise<JournalRow[]>;
+  readonly settleStaleTable: (table: RecoveryTable) => Promise<void>;
 }
 
 /** Keys of one transaction: few while rows are large, so that memory stays bounded (G4). */
@@ -97,8 +103,9 @@ export class Copier {
     }
   }
 
-  async #copy(keys: readonly JournalRow[]): Promise<readonly RefusedRow[]> {
+  async #copy(waiting: readonly JournalRow[]): Promise<readonly RefusedRow[]> {
     const { at, clock, journal, link, primary } = this.#options;
+    const keys = await this.#decided(waiting);
     const { bytes, copied, leftBehind, refused } = await copyRows(this.#options, primary, keys);
     if (bytes > LARGE_BYTES) this.#keys = Math.max(FEWEST_KEYS, this.#keys >> 1);
     else if (bytes < SMALL_BYTES) this.#keys = Math.min(MOST_KEYS, this.#keys << 1);
@@ -110,6 +117,21 @@ export class Copier {
     }
     if (copied.length > 0) await link.with((session) => session.run(journal.copied(copied)));
     return refused;
+  }
+
+  async #decided(waiting: readonly JournalRow[]): Promise<readonly JournalRow[]> {
+    const { clock, fence, journal, link, settleStale, tables } = this.#options;
+    const stale = waiting.filter((row) => tables.get(row.table)?.complete === false);
+    if (stale.length === 0) return waiting;
+    // By its key on the secondary, which is none on the primary any more: a row can only be told by all its values.
+    const nameless = stale.filter((row) => tables.get(row.table)?.key === null);
+    const marks = unique(nameless.map(({ table }) => ({ table, rowKey: '*changed', at: '', atMs: clock.now() })));
+    if (marks.length > 0) await link.with((session) => session.run(journal.toBeCopied(marks)));
+    const undecided = stale.filter((row) => row.settled !== fence && !nameless.includes(row));
+    const wanted = new Set(await settleStale(undecided));
+    const kept = undecided.filter((row) => !wanted.has(row));
+    if (kept.length > 0) await link.with((session) => session.run(journal.copied(kept)));
+    return waiting.filter((row) => !kept.includes(row));
   }
 
   async #marks(signal: AbortSignal, all: boolean): Promise<void> {
@@ -137,6 +159,10 @@ export class Copier {
       await syncBag(this.#options, sides, primary, table, null);
       return;
     }
+    if (!table.complete) {
+      await this.#options.settleStaleTable(table);
+      return;
+    }
     for await (const keys of differingKeys(sides, table)) {
       signal.throwIfAborted();
       const atMs = clock.now();
@@ -154,10 +180,11 @@ export class Copier {
       signal.throwIfAborted();
       const keys: JournalRow[] = await link.with((session) => journal.page(session, after, MOST_KEYS));
       if (keys.length === 0) return { compared, differing };
-      const unlike = await differingRows(this.#options, primary, keys);
+      const shared = keys.filter((key) => !isKept(key));
+      const unlike = await differingRows(this.#options, primary, shared);
       if (unlike.length > 0) await link.with((session) => session.run(journal.toBeCopied(unlike)));
       differing.push(...unlike.slice(0, MOST_KEYS));
-      compared += keys.length;
+      compared += shared.length;
       after = keys.at(-1) ?? null;
     }
   }

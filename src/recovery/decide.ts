@@ -20,11 +20,13 @@ export interface Evidence {
   /** Whether the secondary has written it since it was opened; unknown when some of its changes were missed. */
   readonly written: 'yes' | 'no' | 'unknown';
   readonly secondaryChangedAt: bigint | null;
+  /** The stream had not kept the table up to date: its rows on the secondary may be old, although nobody wrote them. */
+  readonly stale: boolean;
 }
 
 export interface Decision {
   readonly winner: 'primary' | 'secondary';
-  readonly rule: 'untouched' | 'updated_at' | 'commit-time' | 'active-side';
+  readonly rule: 'untouched' | 'updated_at' | 'commit-time' | 'active-side' | 'stale-side';
   /** Both sides wrote: the loser is to be kept. */
   readonly conflict: boolean;
 }
@@ -35,7 +37,7 @@ export function decide(evidence: Evidence): Decision {
     return { winner: 'primary', rule: 'untouched', conflict: false };
   if (primary.updatedAt !== null && secondary.updatedAt !== null) {
     // Without a journal a tie says that only one of the two may have been written: acknowledged writes must not be lost.
-    const tie = written === 'yes' || evidence.primaryChangedAt !== null;
+    const tie = written === 'yes' || evidence.primaryChangedAt !== null || evidence.stale;
     const primaryWins = primary.updatedAt > secondary.updatedAt || (tie && primary.updatedAt === secondary.updatedAt);
     return { winner: primaryWins ? 'primary' : 'secondary', rule: 'updated_at', conflict: true };
   }
@@ -43,6 +45,9 @@ export function decide(evidence: Evidence): Decision {
   const theirs = secondary.updatedAt ?? evidence.secondaryChangedAt;
   if (written === 'yes' && ours !== null && theirs !== null)
     return { winner: ours >= theirs ? 'primary' : 'secondary', rule: 'commit-time', conflict: true };
+  // Far more likely left behind than written.
+  if (written === 'unknown' && evidence.stale && primary.exists)
+    return { winner: 'primary', rule: 'stale-side', conflict: secondary.exists };
   // A row that only the secondary has is no version of the primary's that would be lost.
   return { winner: 'secondary', rule: 'active-side', conflict: primary.exists || evidence.primaryChangedAt !== null };
 }

@@ -8,6 +8,9 @@ import { type TableName, tableKey } from '../core/ident.js';
 
 export type TableMark = '*changed' | '*columns' | '*truncated' | '*tail';
 
+/** What `settled` says of a row of a stale table that differs and shall: it is neither copied nor compared. */
+export const KEPT = 'kept';
+
 export interface TouchedKey {
   readonly table: TableName;
   /** JSON array of texts, or a TableMark. */
@@ -39,12 +42,16 @@ export class Journal {
     this.#stream = stream;
   }
 
-  /** Written on the secondary: to be copied (again). */
-  touched(keys: readonly TouchedKey[]): SqlStatement {
+  /**
+   * Written on the secondary: to be copied (again).
+   * @param exact `at` names the version, which can be seen by now: one that was copied is not copied again
+   */
+  touched(keys: readonly TouchedKey[], exact: boolean): SqlStatement {
+    const copied = exact ? `touched_keys.copied AND touched_keys."at" = excluded."at"` : 'false';
     return {
       text: `INSERT INTO db_redundancy.touched_keys (stream, schema_name, table_name, row_key, "at", at_ms)
         SELECT $1, u.s, u.t, u.k, u.a, u.ms FROM ${UNNEST}
-        ON CONFLICT (stream, schema_name, table_name, row_key) DO UPDATE SET "at" = excluded."at", at_ms = excluded.at_ms, written = true, copied = false`,
+        ON CONFLICT (stream, schema_name, table_name, row_key) DO UPDATE SET "at" = excluded."at", at_ms = excluded.at_ms, written = true, copied = ${copied}`,
       values: this.#keys(keys),
     };
   }

@@ -9,9 +9,9 @@ import type { CatchupRow } from './catchup-store.js';
 import { differingKeys } from './compare.js';
 import { conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
-import { mergeTail, portions, settleLate } from './merge-tail.js';
+import { mergeTail } from './merge-tail.js';
 import type { PrimaryRun } from './primary-run.js';
-import { settle, type TailItem } from './settle.js';
+import { settleTable } from './settle-table.js';
 import type { RecoveryTable } from './tables.js';
 import { TailLostError } from './tail-reader.js';
 
@@ -46,7 +46,7 @@ async function compareEmptied(run: PrimaryRun): Promise<void> {
   const marks = (await link.with((session) => journal.marks(session))).filter((mark) => mark.rowKey === '*tail');
   for (const mark of marks) {
     const table = tables.get(mark.table);
-    if (table) await settleTable(run, table, mark.atMs);
+    if (table) await settleTable(run.merge, run.copy.sides, table, mark.atMs);
     await link.with((session) => session.run(journal.copied([mark])));
   }
 }
@@ -60,7 +60,7 @@ async function compareAll(run: PrimaryRun, tailLost: boolean): Promise<void> {
     signal.throwIfAborted();
     const started = options.clock.monotonic();
     if (table.key === null) await compareBag(run, table, tailLost);
-    else if (tailLost || !table.complete) await settleTable(run, table, null);
+    else if (tailLost || !table.complete) await settleTable(run.merge, run.copy.sides, table, null);
     else await differencesToJournal(run, table);
     await options.at?.('table-compared');
     await inTransaction(link, async (session) => {
@@ -73,17 +73,6 @@ async function compareAll(run: PrimaryRun, tailLost: boolean): Promise<void> {
       `${displayName(table)} was compared on both sides`,
     );
   }
-}
-
-/** Row by row, by the evidence that there is. */
-async function settleTable(run: PrimaryRun, table: RecoveryTable, changedAtMs: number | null): Promise<void> {
-  const late: TailItem[] = [];
-  for await (const keys of differingKeys(run.copy.sides, table)) {
-    run.merge.signal.throwIfAborted();
-    const items = keys.map((rowKey): TailItem => ({ table, rowKey, changedAtMs, born: false }));
-    for (const portion of portions(items)) late.push(...(await settle(run.merge, portion, false)));
-  }
-  await settleLate(run.merge, late);
 }
 
 /** The tail is merged, so what differs was written on the secondary. */

@@ -90,7 +90,7 @@ function collect(context: MergeContext, batch: Batch, part: TransactionPart, cha
     const keyless: Relation[] = [];
     for (const relation of change.relations) {
       const table = context.tables.get(relation);
-      if (!table) continue;
+      if (!table || isStaleBag(table)) continue;
       if (table.key === null) keyless.push(relation);
       batch.emptied.set(table, part.commitAtMs);
     }
@@ -98,7 +98,7 @@ function collect(context: MergeContext, batch: Batch, part: TransactionPart, cha
     return;
   }
   const table = context.tables.get(change.relation);
-  if (!table) return;
+  if (!table || isStaleBag(table)) return;
   if (table.key === null) {
     batch.bags.push(change);
     return;
@@ -111,6 +111,11 @@ function collect(context: MergeContext, batch: Batch, part: TransactionPart, cha
   const [before, after] = keysOf(table, change);
   if (before !== null && before !== after) add(before, false);
   if (after !== null) add(after, change.kind === 'insert' || (before !== null && before !== after));
+}
+
+/** The secondary lacks changes of before the tail, which cannot be applied to it out of their order. */
+function isStaleBag(table: RecoveryTable): boolean {
+  return table.key === null && !table.complete;
 }
 
 /** The row's key before and after; null where there is none. */
@@ -165,7 +170,12 @@ async function settleBatch(
     const marks = [...batch.emptied].filter(([table]) => table.key !== null);
     if (marks.length > 0) {
       const rowKey: TableMark = '*tail';
-      await session.run(journal.touched(marks.map(([table, atMs]) => ({ table, rowKey, at: '', atMs }))));
+      await session.run(
+        journal.touched(
+          marks.map(([table, atMs]) => ({ table, rowKey, at: '', atMs })),
+          false,
+        ),
+      );
     }
     // They are rows of the primary alone, or of both: which, only a comparison can tell.
     const bags = new Map<string, TableName>();

@@ -1,6 +1,6 @@
 /** What the work on a returned primary is done with, as long as one connection to it lives. */
 import type { TargetSession } from '../apply/target-session.js';
-import type { Lsn } from '../core/lsn.js';
+import { formatLsn, type Lsn } from '../core/lsn.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { TablesStore } from '../streamer/tables-store.js';
 import type { CatchupStore } from './catchup-store.js';
@@ -10,6 +10,7 @@ import type { MergeContext } from './merge-tail.js';
 import type { RecoveryOptions } from './options.js';
 import type { RecoveryPhase } from './recovery.js';
 import type { RecoveryState } from './recovery-state.js';
+import { settleStale, settleTable } from './settle-table.js';
 import { readTables } from './tables.js';
 import { ownedTables } from './triggers.js';
 
@@ -29,33 +30,41 @@ export interface RunParts {
   readonly fence: Lsn;
   readonly signal: AbortSignal;
   readonly state: RecoveryState;
+  /** Everything that was committed on the secondary before the call is in the journal. */
+  readonly caughtUp: () => Promise<void>;
 }
 
 /** Reads both catalogs. */
 export async function prepareRun(parts: RunParts): Promise<PrimaryRun> {
-  const { evidence, fence, journal, link, options, primary, signal, state, store } = parts;
+  const { caughtUp, evidence, fence, journal, link, options, primary, signal, state, store } = parts;
   const { clock, log, stream } = options;
   const stored = await new TablesStore(link, stream).list();
   const listed = stored.map(({ name, schema, state }) => ({ name, schema, complete: state === 'streaming' }));
   const tables = await link.with((secondary) => readTables(primary, secondary, listed));
+  const sides = { primary: options.primary, secondary: options.secondary, dialect: tables.dialect };
+  const merge: MergeContext = {
+    stream,
+    link,
+    primary,
+    tables,
+    store,
+    journal,
+    fence,
+    options,
+    signal,
+    upToDate: null,
+    evidence,
+    nowMs: () => clock.now(),
+  };
+  const withEvidence = async (): Promise<MergeContext> => {
+    const row = await link.with((session) => store.read(session));
+    return { ...merge, upToDate: row?.journalComplete ? caughtUp : null };
+  };
   return {
     onPhase: (phase) => {
       state.phase = phase;
     },
-    merge: {
-      stream,
-      link,
-      primary,
-      tables,
-      store,
-      journal,
-      fence,
-      options,
-      signal,
-      upToDate: null,
-      evidence,
-      nowMs: () => clock.now(),
-    },
+    merge,
     copy: {
       tables,
       journal,
@@ -63,10 +72,13 @@ export async function prepareRun(parts: RunParts): Promise<PrimaryRun> {
       primary,
       owned: await ownedTables(primary, tables.ordered),
       read: (work) => link.with(work),
-      sides: { primary: options.primary, secondary: options.secondary, dialect: tables.dialect },
+      sides,
       clock,
       log,
       at: options.at ?? (async () => undefined),
+      fence: formatLsn(fence),
+      settleStale: async (keys) => settleStale(await withEvidence(), keys),
+      settleStaleTable: async (table) => settleTable(await withEvidence(), sides, table, null),
     },
   };
 }

@@ -8,12 +8,13 @@ import { RedundancyError } from '../core/errors.js';
 import type { Lsn } from '../core/lsn.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { raiseSequences, readSequences } from '../promotion/sequences.js';
-import type { CatchupStore } from './catchup-store.js';
+import { type CatchupStore, isMerged } from './catchup-store.js';
 import { connectWriter, endOtherWriters, writerName } from './connections.js';
 import { Copier, refusal } from './copier.js';
 import { abortable } from './follower.js';
 import type { Following } from './following.js';
 import type { Journal } from './journal.js';
+import { journalIsWhole } from './journal-whole.js';
 import { mergePrimary } from './merge-primary.js';
 import type { RecoveryOptions } from './options.js';
 import { type PrimaryRun, prepareRun } from './primary-run.js';
@@ -40,6 +41,8 @@ export interface Ready {
 
 /** Where changes cannot be followed, all tables are compared again and again. */
 const WHOLE_EVERY_MS = 60_000;
+const PATIENCE_MS = 200;
+const YIELD = new Error('A drain is waiting');
 
 export class PrimaryWork {
   readonly #parts: PrimaryWorkParts;
@@ -51,6 +54,11 @@ export class PrimaryWork {
   #turn: Promise<unknown> = Promise.resolve();
   #wholeAt = Number.NEGATIVE_INFINITY;
   #ended: unknown = null;
+  /** Ends a round early: a drain waits for its turn. */
+  #yield = new AbortController();
+  #asking: Promise<void> | null = null;
+  /** The journal holds everything that was written on the secondary before this; null before the first answer. */
+  #journalThroughMs: number | null = null;
 
   constructor(parts: PrimaryWorkParts, fence: Lsn, signal: AbortSignal) {
     this.#parts = parts;
@@ -94,14 +102,15 @@ export class PrimaryWork {
 
   /** The secondary is fenced: copies and compares to the end, and raises the primary's sequences beyond both sides. */
   drain(ready: Ready, signal: AbortSignal): Promise<{ compared: number; mended: number }> {
+    this.#yield.abort(YIELD);
     return this.#exclusive(async () => {
+      this.#yield = new AbortController();
       const { following, link, state } = this.#parts;
       signal.throwIfAborted();
       if (following.refused) await this.#markAll(ready);
-      else await following.caughtUp(signal);
+      else await journalIsWhole(this.#parts, await this.#own(), ready.run.merge, signal);
       // Asked when the journal is whole: what was missed until then shows now.
-      const row = await this.#own();
-      if (row.mergedLsn === null || row.mergedLsn < this.#fence)
+      if (!isMerged(await this.#own(), this.#fence))
         throw new RedundancyError('Changes of the secondary were missed; the tables have to be compared first.', {
           code: 'drain-too-early',
           remedy: 'Wait until db:status shows the phase copying, then run db:failback again.',
@@ -126,7 +135,7 @@ export class PrimaryWork {
       for (;;) {
         this.#signal.throwIfAborted();
         const row = await this.#own();
-        state.tailMerged = row.mergedLsn !== null && row.mergedLsn >= this.#fence;
+        state.tailMerged = isMerged(row, this.#fence);
         if (!state.tailMerged) {
           this.#ready = null;
           const upToDate = row.journalComplete ? () => this.#parts.following.caughtUp(this.#signal) : null;
@@ -136,6 +145,7 @@ export class PrimaryWork {
         state.phase = 'copying';
         this.#ready = ready;
         this.#wake();
+        if (!this.#parts.following.refused) await this.#askJournal();
         await this.#exclusive(() => this.#round(ready));
         onProgress();
         await options.clock.sleep(options.pollMs ?? 1000, this.#signal);
@@ -145,24 +155,48 @@ export class PrimaryWork {
     }
   }
 
+  /**
+   * Up to when the journal holds everything. A changefeed's answer takes seconds: it is waited for a moment only, since
+   * what the journal has by now can be copied meanwhile.
+   */
+  async #askJournal(): Promise<void> {
+    const { following, options } = this.#parts;
+    const askedMs = options.clock.now();
+    this.#asking ??= following
+      .caughtUp(this.#signal)
+      .then(() => {
+        this.#journalThroughMs = askedMs;
+      })
+      .finally(() => {
+        this.#asking = null;
+      });
+    await Promise.race([this.#asking, options.clock.sleep(PATIENCE_MS, this.#signal)]);
+  }
+
   async #round(ready: Ready): Promise<void> {
     const { following, options, state } = this.#parts;
+    const signal = AbortSignal.any([this.#signal, this.#yield.signal]);
     const startedMs = options.clock.now();
+    const through = this.#journalThroughMs;
     const whole = following.refused && options.clock.monotonic() - this.#wholeAt > WHOLE_EVERY_MS;
     if (whole) await this.#markAll(ready);
-    else if (!following.refused) await following.caughtUp(this.#signal);
     await this.#refresh(ready);
-    const refused = await ready.copier.round(this.#signal, false);
-    state.workTrouble = refused.length > 0 ? refusal(refused).message : null;
-    if (whole || !following.refused) state.copiedThroughMs = startedMs;
-    await state.count(refused.length > 0);
+    try {
+      const refused = await ready.copier.round(signal, false);
+      state.workTrouble = refused.length > 0 ? refusal(refused).message : null;
+      if (whole) state.copiedThroughMs = startedMs;
+      else if (!following.refused && through !== null) state.copiedThroughMs = through;
+      await state.count(refused.length > 0);
+    } catch (error) {
+      if (error !== YIELD) throw error;
+    }
   }
 
   /** Whoever owned the recovery before cannot write to the primary any more: its sessions end, and new ones ask first. */
   async #prepare(primary: TargetSession): Promise<PrimaryRun> {
     await this.#own();
     await endOtherWriters(primary);
-    const { evidence, journal, link, options, state, store } = this.#parts;
+    const { evidence, following, journal, link, options, state, store } = this.#parts;
     return prepareRun({
       options,
       link,
@@ -173,6 +207,7 @@ export class PrimaryWork {
       fence: this.#fence,
       signal: this.#signal,
       state,
+      caughtUp: () => following.caughtUp(this.#signal),
     });
   }
 

@@ -16,6 +16,7 @@ export async function* streamRows(
   connection: ClientConfig,
   text: string,
   values: readonly string[],
+  signal?: AbortSignal,
 ): AsyncGenerator<TextRow, void, void> {
   const client = new pg.Client({
     keepAlive: true,
@@ -27,12 +28,15 @@ export async function* streamRows(
   // The statement's own rejection is what the caller sees.
   client.on('error', () => undefined);
   const socket = () => (client as unknown as { connection: { stream: Socket } }).connection.stream;
+  const cut = () => socket().destroy();
+  signal?.addEventListener('abort', cut, { once: true });
   try {
+    signal?.throwIfAborted();
     await client.connect();
     const { rows } = await client.query<{ version: string }>('SELECT version()');
     await client.query(dialectOf(rows[0]?.version ?? '').sessionSql);
     let arrived: TextRow[] = [];
-    let end: { readonly error: unknown } | null = null;
+    let over: { readonly error: unknown } | null = null;
     let wake: () => void = () => undefined;
     const query = client.query(new pg.Query<TextRow>({ text, values: [...values] }));
     query.on('row', (row: TextRow) => {
@@ -41,11 +45,11 @@ export async function* streamRows(
       wake();
     });
     query.on('error', (error) => {
-      end = { error };
+      over = { error };
       wake();
     });
     query.on('end', () => {
-      end = { error: null };
+      over = { error: null };
       wake();
     });
     for (let at = 0; ; ) {
@@ -60,15 +64,16 @@ export async function* streamRows(
         yield row;
         continue;
       }
-      const over = end as { readonly error: unknown } | null;
-      if (over?.error) throw over.error;
-      if (over) return;
+      const ended = over as { readonly error: unknown } | null;
+      if (ended?.error) throw ended.error;
+      if (ended) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
     }
   } finally {
-    socket().destroy();
+    signal?.removeEventListener('abort', cut);
+    cut();
   }
 }
 

@@ -13,7 +13,7 @@ import type { CatchupStore } from './catchup-store.js';
 import { type Conflict, conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
 import { decide, type Evidence } from './decide.js';
-import { type Journal, type JournalRow, type TouchedKey, touchedId } from './journal.js';
+import { type Journal, type JournalRow, KEPT, type TouchedKey, touchedId } from './journal.js';
 import { JournalGapError } from './recovery-errors.js';
 import { readRows, type StoredRow, toSecondary, updatedAt, versionJson } from './row-io.js';
 import type { RecoveryTable, RecoveryTables } from './tables.js';
@@ -120,13 +120,18 @@ async function settleOnce(
     for (const { rowKey, table } of claimed)
       if (of(again, table).get(rowKey)?.at !== of(known, table).get(rowKey)?.at) throw new LookAgain();
   }
+  // The secondary cannot take it, which may be why its table is stale, and nobody wrote it there: it stays as it is.
+  const kept = last
+    ? refused.filter(({ item }) => staysBehind(item, of(sights, item.table))).map(({ item }) => item)
+    : [];
   for (const { error, item } of last ? refused : []) {
+    if (kept.includes(item)) continue;
     const rule = `refused by the secondary: ${error instanceof Error ? error.message : String(error)}`;
     plan.conflicts.push(conflictOf(context, item, of(sights, item.table), { winner: 'secondary', rule }));
     plan.secondaryWins.push(item);
   }
   const late = last ? [] : refused.map(({ item }) => item);
-  const settled = plan.settled.filter((item) => !late.includes(item));
+  const settled = plan.settled.filter((item) => !late.includes(item) && !kept.includes(item));
   const ids = new Set(settled.map(touchedId));
   const conflicts = latest(plan.conflicts.filter((conflict) => ids.has(touchedId(conflict))));
   const named = (list: readonly TailItem[]): TouchedKey[] =>
@@ -137,9 +142,14 @@ async function settleOnce(
   if (context.upToDate && !journalComplete) throw new JournalGapError();
   if (settled.length > 0) await session.run(journal.settled(named(settled), formatLsn(fence)));
   if (late.length > 0) await session.run(journal.settled(named(late), 'late'));
+  if (kept.length > 0) await session.run(journal.settled(named(kept), KEPT));
   if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(plan.secondaryWins)));
   if (conflicts.length > 0) await session.run(conflictsStatement(stream, failoverEpoch, conflicts));
   return late;
+}
+
+function staysBehind({ rowKey, table }: TailItem, { journal }: Sight): boolean {
+  return !table.complete && journal.get(rowKey)?.written !== true;
 }
 
 function keysByTable(items: readonly TailItem[]): ByTable<readonly string[]> {
@@ -208,6 +218,7 @@ function evidenceOf(context: SettleContext, item: TailItem, sight: Sight): Evide
     born: item.born || !table.complete,
     written: written ? 'yes' : context.upToDate ? 'no' : 'unknown',
     secondaryChangedAt: written ? BigInt(written.atMs) * 1000n : null,
+    stale: !table.complete,
   };
 }
 

@@ -43,7 +43,10 @@ export interface RecoveryTable extends KeyShape {
   readonly updatedAt: number | null;
   /** Columns of the secondary that the primary has no place for. */
   readonly unknown: readonly string[];
-  /** False while its initial load has not ended: what the secondary lacks says nothing then. */
+  /**
+   * False for a stale table: its load has not ended, or the stream has paused it. What the secondary lacks says nothing
+   * then, and what it has may be old, though nobody wrote it there.
+   */
   readonly complete: boolean;
   /** Of a row on the primary. */
   readonly averageBytes: number;
