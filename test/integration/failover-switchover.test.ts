@@ -52,5 +52,5 @@ describeDialects('G6 G7 switchover and failback', (dialect) => {
       `[${dialect}] pause of ${WRITERS} writers: switchover ${atSwitchMs[0]} ms, failback ${atSwitchMs[1]} ms (orders took ${over.tookMs} and ${back.tookMs} ms; longest pause ${longestMs} ms; ${fleet.acknowledged.length} writes)`,
     );
     expect(atSwitchMs).toHaveLength(2);
-  });
+  }, 180_000);
 });
