@@ -21,6 +21,9 @@ export type FoundCockroach =
   | { readonly kind: 'docker'; readonly info: CockroachInfo }
   | { readonly kind: 'none'; readonly info: CockroachInfo };
 
+/** CockroachDB keeps the descriptors of dropped tables for 25 hours, and reads them all for every look at a catalog. */
+const FORGET_DROPPED_TABLES = 'ALTER RANGE default CONFIGURE ZONE USING gc.ttlseconds = 180';
+
 export interface StartedCockroach extends AsyncDisposable {
   readonly url: string;
 }
@@ -59,8 +62,10 @@ export async function startCockroach(found: FoundCockroach): Promise<StartedCock
     await query(started.url, 'SET CLUSTER SETTING kv.rangefeed.enabled = true');
     // A changefeed resolves three seconds behind the present by default: tests of it would do little but wait.
     // Not on a server that is somebody's own.
-    const settings = found.kind === 'url' ? [] : QUICK_CHANGEFEEDS;
-    for (const setting of settings) await query(started.url, `SET CLUSTER SETTING ${setting}`);
+    if (found.kind !== 'url') {
+      for (const setting of QUICK_CHANGEFEEDS) await query(started.url, `SET CLUSTER SETTING ${setting}`);
+      await query(started.url, FORGET_DROPPED_TABLES);
+    }
     return started;
   } catch (error) {
     await started[Symbol.asyncDispose]();
