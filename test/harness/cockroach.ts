@@ -21,6 +21,9 @@ export type FoundCockroach =
   | { readonly kind: 'docker'; readonly info: CockroachInfo }
   | { readonly kind: 'none'; readonly info: CockroachInfo };
 
+/** What a server that lives for minutes does not need, and what takes it half of a processor. */
+const NO_STATISTICS = ['sql.stats.automatic_collection.enabled = false', 'sql.stats.flush.enabled = false'];
+
 /** CockroachDB keeps the descriptors of dropped tables for 25 hours, and reads them all for every look at a catalog. */
 const FORGET_DROPPED_TABLES = 'ALTER RANGE default CONFIGURE ZONE USING gc.ttlseconds = 180';
 
@@ -63,7 +66,8 @@ export async function startCockroach(found: FoundCockroach): Promise<StartedCock
     // A changefeed resolves three seconds behind the present by default: tests of it would do little but wait.
     // Not on a server that is somebody's own.
     if (found.kind !== 'url') {
-      for (const setting of QUICK_CHANGEFEEDS) await query(started.url, `SET CLUSTER SETTING ${setting}`);
+      for (const setting of [...QUICK_CHANGEFEEDS, ...NO_STATISTICS])
+        await query(started.url, `SET CLUSTER SETTING ${setting}`);
       await query(started.url, FORGET_DROPPED_TABLES);
     }
     return started;
