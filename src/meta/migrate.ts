@@ -50,7 +50,7 @@ export async function migrate(client: ClientBase, side: Side, clock: Clock, log:
       },
       logger: undefined,
     });
-    const done = (await migrations.up()).map((migration) => migration.name);
+    const done = (await together(client, clock, () => migrations.up())).map((migration) => migration.name);
     if (done.length > 0)
       log.info(
         { side, migrations: done },
@@ -59,6 +59,26 @@ export async function migrate(client: ClientBase, side: Side, clock: Clock, log:
     return done;
   } finally {
     await client.query('DELETE FROM db_redundancy.locks WHERE name = $1 AND holder = $2', ['migrate', holder]);
+  }
+}
+
+/**
+ * All or none; and CockroachDB waits once, at the commit, for what it otherwise waits for after each statement: for every
+ * node to know of the new schema. A version that commits before each DDL statement runs them one by one.
+ */
+async function together<T>(client: ClientBase, clock: Clock, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    await client.query('BEGIN');
+    try {
+      const result = await work();
+      await client.query('COMMIT');
+      return result;
+    } catch (error) {
+      await client.query('ROLLBACK');
+      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+      if (attempt >= 5 || (cause as { code?: string }).code !== '40001') throw error;
+      await clock.sleep(50 * 2 ** attempt);
+    }
   }
 }
 
