@@ -2,8 +2,8 @@
 import { clientConfig } from '../config/client-config.js';
 import { systemClock } from '../core/clock.js';
 import type { RouteAuthority } from '../core/route.js';
-import type { ControllerRest } from '../failover/controller.js';
 import { type BuiltController, createController } from '../failover/create.js';
+import type { ControllerRest } from '../failover/repose.js';
 import { DatabaseRecovery } from '../recovery/database-recovery.js';
 import type { Runtime } from './runtime.js';
 

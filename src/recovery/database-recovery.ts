@@ -86,6 +86,7 @@ export class DatabaseRecovery implements Recovery {
     const before = this.#work;
     if (before && before.fence === fenceLsn && !before.abort.signal.aborted) return;
     before?.abort.abort(new Error('The primary was fenced anew'));
+    this.#state.restart();
     const abort = new AbortController();
     const parts = {
       options: this.#options,
@@ -103,8 +104,7 @@ export class DatabaseRecovery implements Recovery {
 
   primaryLost(): void {
     this.#work?.abort.abort(new Error('The primary is away'));
-    this.#state.phase = 'following';
-    this.#state.workTrouble = null;
+    this.#state.restart();
   }
 
   progress(): RecoveryProgress {

@@ -135,6 +135,8 @@ export class PrimaryWork {
       for (;;) {
         this.#signal.throwIfAborted();
         const row = await this.#own();
+        // What is told from here on is of the newest fence.
+        this.#signal.throwIfAborted();
         state.tailMerged = isMerged(row, this.#fence);
         if (!state.tailMerged) {
           this.#ready = null;

@@ -27,6 +27,14 @@ export class RecoveryState {
     this.#clock = clock;
   }
 
+  /** The primary is away, or was fenced anew: what it has got is to be found out again. */
+  restart(): void {
+    this.phase = 'following';
+    this.tailMerged = false;
+    this.copiedThroughMs = null;
+    this.workTrouble = null;
+  }
+
   progress(): RecoveryProgress {
     const { conflicts, copied, keys, oldestMs } = this.#counts;
     const since =

@@ -3,36 +3,29 @@
  * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
  */
 import type { ClientBase } from 'pg';
-import { readTargetTable, type TargetTable } from '../apply/target-table.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
 import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
 import type { Lsn } from '../core/lsn.js';
-import { classify } from '../core/policy.js';
 import type { TargetLink } from '../meta/target-link.js';
-import { type Binding, bind, identityColumns } from '../pipeline/binding.js';
-import { TableEntry } from '../pipeline/registry.js';
+import { type Binding, identityColumns } from '../pipeline/binding.js';
+import type { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
-import type { TargetCapabilities } from '../schema/capabilities.js';
 import { readCatalog } from '../schema/catalog.js';
 import { diffTarget } from '../schema/diff.js';
 import type { ConflictKind } from '../schema/diff-parts.js';
-import { type CatalogModel, sameName, type TableModel } from '../schema/model.js';
-import { probeCapabilities } from '../schema/probe.js';
+import type { CatalogModel, TableModel } from '../schema/model.js';
 import { readTargetCatalog } from '../schema/target-catalog.js';
-import { translate } from '../schema/translate.js';
-import type { PlannedColumn, Translation } from '../schema/translation.js';
+import type { Translation } from '../schema/translation.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import type { SourcePool } from '../source/sql-pool.js';
-import { matchColumns } from './column-match.js';
-import { converterFor } from './converters.js';
-import { derivationOf } from './derived-values.js';
-import { followColumns, pauseRemedy } from './follow.js';
+import { pauseRemedy } from './follow.js';
 import { LabelKeeper, type Relabeled } from './label-keeper.js';
-import { ownRules, withOwnRules } from './own-rules.js';
+import { refusal, SchemaFollower } from './schema-follower.js';
 import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
+import { TableShapes } from './table-shapes.js';
 import type { KnownColumn, TablesStore } from './tables-store.js';
 
 /** A refused row makes the table's schema be looked at again, at most so often. */
@@ -46,8 +39,6 @@ const REBUILT_FOR: ReadonlySet<ConflictKind> = new Set([
   'extra-column',
 ]);
 
-/** CockroachDB may show a column a moment after the ALTER TABLE that added it has returned. */
-const SCHEMA_VISIBLE_MS = 10_000;
 const SCHEMA_VISIBLE_POLL_MS = 100;
 
 export interface BridgeParts {
@@ -65,13 +56,9 @@ export interface BridgeParts {
 
 export class SchemaBridge implements SchemaService {
   readonly #parts: BridgeParts;
-  readonly #known = new Map<string, readonly KnownColumn[]>();
-  readonly #planned = new Map<string, readonly PlannedColumn[]>();
-  /** Unique rules of the primary's table as the catalog had them last. */
-  readonly #rules = new Map<string, ReadonlySet<string>>();
+  readonly #shapes: TableShapes;
+  readonly #follower: SchemaFollower;
   readonly #refreshed = new Map<string, number>();
-  /** When the secondary's table was last changed from here. */
-  readonly #altered = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
   readonly #labels: LabelKeeper;
   /** What names of labels meant when the table was bound. */
@@ -81,11 +68,12 @@ export class SchemaBridge implements SchemaService {
   /** Catalogs are acted upon one after the other. May be waited for inside of a table's turn, never the other way round. */
   #catalogTurn: Promise<unknown> = Promise.resolve();
   readonly #tableTurns = new Map<string, Promise<unknown>>();
-  #capabilities: TargetCapabilities | null = null;
 
   constructor(parts: BridgeParts) {
     this.#parts = parts;
     this.#labels = new LabelKeeper(parts);
+    this.#shapes = new TableShapes({ ...parts, labels: this.#labels });
+    this.#follower = new SchemaFollower({ ...parts, shapes: this.#shapes, catalog: (tables) => this.#catalog(tables) });
   }
 
   /** One at a time, so that no catalog is acted upon after a newer one: a label would be renamed back. */
@@ -103,11 +91,11 @@ export class SchemaBridge implements SchemaService {
     const { link, log, stream } = this.#parts;
     const catalog = await this.#catalog(tables);
     refuseMissing(catalog, tables);
-    const translation = await this.#translate(catalog);
-    await this.#followWhileAway(catalog);
+    const translation = await this.#shapes.translate(catalog);
+    await this.#follower.whileAway(catalog);
     const unfollowed = await this.#labels.follow(catalog);
     const { afterLoad, conflicts, target, ...diff } = await this.#diff(catalog, translation);
-    await this.#orderBereft(catalog, target);
+    await this.#follower.orderBereft(catalog, target);
     // A renamed label looks like one that is missing.
     const statements = diff.statements.filter(({ kind, object }) => kind !== 'type' || !unfollowed.has(object));
     const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
@@ -121,8 +109,7 @@ export class SchemaBridge implements SchemaService {
         );
       }
     }
-    if (statements.length > 0)
-      for (const table of catalog.tables) this.#altered.set(tableKey(table), this.#parts.clock.monotonic());
+    if (statements.length > 0) for (const table of catalog.tables) this.#shapes.noteAltered(table);
     for (const conflict of conflicts) deviations.push(`${conflict.object}: ${conflict.reason}`);
     for (const item of translation.promotion) {
       await link.run(
@@ -133,7 +120,7 @@ export class SchemaBridge implements SchemaService {
     }
     const created = statements.filter((statement) => statement.kind === 'table').map((statement) => statement.object);
     if (created.length > 0) log.info({ tables: created.length }, `Created ${created.length} tables on the secondary`);
-    this.#remember(translation, catalog);
+    this.#shapes.remember(translation, catalog);
     return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
   }
 
@@ -142,10 +129,10 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
-    const known = this.#known.get(tableKey(entry));
+    const known = this.#shapes.known(entry);
     let reload = false;
     if (!known || !sameColumns(known, relation) || !(await this.#keyStands(entry, relation))) {
-      const followed = await this.#follow(entry, known ?? null);
+      const followed = await this.#follower.follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
@@ -159,17 +146,11 @@ export class SchemaBridge implements SchemaService {
    * it, and then the catalog is asked: under another key two rows of the primary might become one here.
    */
   async #keyStands(entry: TableEntry, relation: Relation): Promise<boolean> {
-    entry.target ??= await this.#targetOf(entry);
+    entry.target ??= await this.#shapes.targetOf(entry);
     const key = entry.target?.primaryKey;
     if (!key || relation.replicaIdentity !== 'd') return false;
-    const identity = identityColumns(relation, (name) => this.#presentName(entry, relation, name));
+    const identity = identityColumns(relation, (name) => this.#shapes.presentName(entry, relation, name));
     return identity.length === key.length && key.every((name) => identity.includes(name));
-  }
-
-  /** The column's name on the secondary; null: it is gone. */
-  #presentName(entry: TableEntry, relation: Relation, name: string): string | null {
-    const found = matchColumns(namesOf(relation), this.#known.get(tableKey(entry)) ?? []).get(name);
-    return found === undefined && entry.target?.byName.has(name) ? name : (found ?? null);
   }
 
   /**
@@ -198,7 +179,7 @@ export class SchemaBridge implements SchemaService {
       return null;
     this.#refreshed.set(tableKey(entry), now);
     const bindings = [...entry.bindings];
-    const followed = await this.#follow(entry, this.#known.get(tableKey(entry)) ?? null);
+    const followed = await this.#follower.follow(entry, this.#shapes.known(entry) ?? null);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
@@ -265,9 +246,9 @@ export class SchemaBridge implements SchemaService {
     refuseMissing(catalog, [entry]);
     const model = catalog.tables[0] as TableModel;
     await this.#rebuildIfOrdered(entry, catalog);
-    if (!this.#known.has(tableKey(entry))) {
+    if (!this.#shapes.known(entry)) {
       await this.#fitFirst(entry, model);
-      await this.#store(entry, model, []);
+      await this.#shapes.store(entry, model, []);
     }
     const dropped = await this.#dropped(entry);
     if (dropped !== null)
@@ -276,7 +257,7 @@ export class SchemaBridge implements SchemaService {
         remedy: `Run ${pauseRemedy(entry)}.`,
       });
     await this.#readTarget(entry);
-    const filled = new Set(this.#filled(entry).map((column) => column.name));
+    const filled = new Set(this.#shapes.filled(entry).map((column) => column.name));
     const written = model.columns.filter(
       (column) => (column.generated === null || filled.has(column.name)) && entry.target?.byName.has(column.name),
     );
@@ -293,7 +274,7 @@ export class SchemaBridge implements SchemaService {
       })),
     };
     const version = this.#labels.version;
-    const { binding } = this.#bindingOf(entry, relation);
+    const { binding } = this.#shapes.bindingOf(entry, relation);
     const typed = (name: string) => ({
       name,
       type: model.columns.find((column) => column.name === name)?.type.display ?? 'text',
@@ -321,10 +302,10 @@ export class SchemaBridge implements SchemaService {
     const unchanged = entry.target === cached?.load.binding.target;
     if (cached && unchanged && !fresh) return cached;
     const load = await this.describe(entry);
-    const { dialect } = await this.#probe();
+    const { dialect } = await this.#shapes.capabilities();
     const catalog = await this.#catalog([entry]);
     refuseMissing(catalog, [entry]);
-    const planned = this.#planned.get(tableKey(entry)) ?? [];
+    const planned = this.#shapes.planned(entry);
     const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
     this.#compared.set(tableKey(entry), compared);
     return compared;
@@ -332,7 +313,7 @@ export class SchemaBridge implements SchemaService {
 
   /** Columns that the primary has added since the secondary's table was created: before they count as known. */
   async #fitFirst(entry: TableEntry, model: TableModel): Promise<void> {
-    entry.target = await this.#targetOf(entry);
+    entry.target = await this.#shapes.targetOf(entry);
     const { target } = entry;
     if (model.columns.every((column) => column.generated !== null || target?.byName.has(column.name))) return;
     await this.ensure([entry]);
@@ -345,8 +326,8 @@ export class SchemaBridge implements SchemaService {
    */
   async #rebuildIfOrdered(entry: TableEntry, catalog: CatalogModel): Promise<void> {
     const { link, log } = this.#parts;
-    const translation = await this.#translate(catalog);
-    this.#remember(translation, catalog);
+    const translation = await this.#shapes.translate(catalog);
+    this.#shapes.remember(translation, catalog);
     if (!entry.purge || entry.state !== 'pending') return;
     const { conflicts } = await this.#diff(catalog, translation);
     const unfit = conflicts.filter((conflict) => REBUILT_FOR.has(conflict.kind));
@@ -367,7 +348,7 @@ export class SchemaBridge implements SchemaService {
     }
     await this.ensure([entry]);
     entry.expire();
-    await this.#store(entry, catalog.tables[0] as TableModel, this.#known.get(tableKey(entry)) ?? []);
+    await this.#shapes.store(entry, catalog.tables[0] as TableModel, this.#shapes.known(entry) ?? []);
   }
 
   async #diff(catalog: CatalogModel, translation: Translation) {
@@ -377,82 +358,13 @@ export class SchemaBridge implements SchemaService {
     });
   }
 
-  /**
-   * Tables that were loaded once, and of which somebody has dropped columns on the secondary, or all of it: what is about
-   * to be created there has no values. Ordered before it is, so that a crash in between finds the gap again.
-   */
-  async #orderBereft(catalog: CatalogModel, target: CatalogModel): Promise<void> {
-    const { log, store } = this.#parts;
-    const bereft = catalog.tables.filter((model) => {
-      const known = this.#known.get(tableKey(model));
-      const found = target.tables.find((table) => sameName(table, model));
-      return known?.some(({ name }) => !found?.columns.some((column) => column.name === name)) === true;
-    });
-    if (bereft.length === 0) return;
-    for (const stored of await store.list()) {
-      const loaded = stored.state === 'streaming' || stored.state === 'loading';
-      if (!loaded || !bereft.some((model) => sameName(model, stored))) continue;
-      const name = displayName(stored);
-      log.warn({ table: name }, `${name} or columns of it were dropped on the secondary: it is loaded anew`);
-      await store.orderResync(stored);
-    }
-  }
-
-  /** Columns that were renamed, dropped or retyped while no process streamed: before a comparison takes them for new ones. */
-  async #followWhileAway(catalog: CatalogModel): Promise<void> {
-    const { store } = this.#parts;
-    for (const stored of await store.list()) {
-      if (!stored.columns || this.#known.has(tableKey(stored))) continue;
-      this.#known.set(tableKey(stored), stored.columns);
-      if (stored.state === 'paused' || !catalog.tables.some((table) => sameName(table, stored))) continue;
-      const { pause, reload } = await this.#follow(new TableEntry(stored, stored.state), stored.columns);
-      if (pause !== null) await store.pause(stored, pause);
-      else if (reload) await store.orderResync(stored);
-    }
-  }
-
-  /** Brings the secondary's columns up to the primary's current catalog. */
-  async #follow(entry: TableEntry, known: readonly KnownColumn[] | null): Promise<Fitted> {
-    const { link, log } = this.#parts;
-    const catalog = await this.#catalog([entry]);
-    const model = catalog.tables[0];
-    // Dropped since: what is left of it in the WAL needs nothing more.
-    if (!model) return { pause: null, reload: false };
-    const translation = await this.#translate(catalog);
-    this.#remember(translation, catalog);
-    entry.target ??= await this.#targetOf(entry);
-    if (!entry.target || !known) {
-      await this.#store(entry, model, known ?? []);
-      return { pause: null, reload: false };
-    }
-    const followed = followColumns(known, model, entry.target, translation);
-    if (followed.pause !== null) return { pause: followed.pause, reload: false };
-    for (const statement of followed.statements) {
-      const refused = await link.with((session) => session.exec(statement)).then(() => null, refusal);
-      if (refused === null) continue;
-      const what = followed.changes.join(' and ');
-      return { pause: `${what} on the primary, which the secondary refuses to follow: ${refused}`, reload: false };
-    }
-    if (followed.statements.length > 0) this.#altered.set(tableKey(entry), this.#parts.clock.monotonic());
-    if (followed.changes.length > 0) {
-      log.warn(
-        { table: displayName(entry), changes: followed.changes },
-        `Schema of ${displayName(entry)} has changed and was followed: ${followed.changes.join('; ')}`,
-      );
-      entry.target = null;
-      entry.bindings.clear();
-    }
-    await this.#store(entry, model, known);
-    return { pause: null, reload: followed.reload };
-  }
-
   /** Returns why the table must be paused, where the secondary lacks what the relation has. */
   async #bind(entry: TableEntry, relation: Relation): Promise<string | null> {
     this.#boundAt.set(tableKey(entry), this.#labels.version);
     const dropped = await this.#dropped(entry);
     if (dropped !== null) return dropped;
     await this.#readTarget(entry);
-    const { binding, unknown } = this.#bindingOf(entry, relation);
+    const { binding, unknown } = this.#shapes.bindingOf(entry, relation);
     if (unknown.length > 0) this.#warnLeftOut(entry, unknown);
     entry.bindings.set(relation, binding);
     return null;
@@ -463,11 +375,11 @@ export class SchemaBridge implements SchemaService {
    * would have no values, and what the stream knows of its rows is not all of them.
    */
   async #dropped(entry: TableEntry): Promise<string | null> {
-    const known = this.#known.get(tableKey(entry));
+    const known = this.#shapes.known(entry);
     if (!known) return null;
     let creates = entry.state === 'pending';
     for (;;) {
-      entry.target ??= await this.#targetOf(entry);
+      entry.target ??= await this.#shapes.targetOf(entry);
       const { target } = entry;
       const lacking = known.filter(({ name }) => !target?.byName.has(name)).map(({ name }) => name);
       if (lacking.length === 0) return null;
@@ -478,9 +390,7 @@ export class SchemaBridge implements SchemaService {
         entry.target = null;
         continue;
       }
-      const lags = await this.#parts.link.with(async (session) => session.dialect.schemaLags);
-      const altered = this.#altered.get(tableKey(entry)) ?? Number.NEGATIVE_INFINITY;
-      if (!lags || this.#parts.clock.monotonic() - altered >= SCHEMA_VISIBLE_MS) {
+      if (!(await this.#shapes.mayLag(entry))) {
         entry.target = null;
         if (target === null) return 'its table was dropped on the secondary';
         return `column ${lacking.join(', ')} was dropped on the secondary, though the primary has it`;
@@ -497,78 +407,11 @@ export class SchemaBridge implements SchemaService {
     );
   }
 
-  #bindingOf(entry: TableEntry, relation: Relation) {
-    const { target } = entry;
-    if (!target) throw new RangeError(`${displayName(entry)} has no table on the secondary.`);
-    const known = this.#known.get(tableKey(entry)) ?? [];
-    const planned = this.#planned.get(tableKey(entry)) ?? [];
-    const present = matchColumns(namesOf(relation), known);
-    const rename = (name: string) => {
-      const found = present.get(name);
-      return found === undefined && target.byName.has(name) ? name : (found ?? null);
-    };
-    return bind(relation, target, {
-      rename,
-      derivation: derivationOf(relation, planned, this.#filled(entry), rename, (typeOid) =>
-        this.#labels.converter(typeOid),
-      ),
-      converter: (column, sourceColumn) => {
-        const typeOid = relation.columns.find((each) => each.name === sourceColumn)?.typeOid;
-        const renamed = typeOid === undefined ? null : this.#labels.converter(typeOid);
-        const plan = planned.find((each) => each.name === column.name);
-        const { typeName, sqlType } = column;
-        // A catalog may leave the precision of a time out.
-        const target = {
-          dialect: this.#capabilities?.dialect ?? 'postgres',
-          typeName,
-          sqlType: plan?.sqlType ?? sqlType,
-        };
-        const convert = converterFor(plan?.convert ?? 'none', target);
-        return renamed && convert ? (text) => convert(renamed(text)) : (renamed ?? convert);
-      },
-    });
-  }
-
-  /** Columns that are generated on the primary only, and are ordinary ones on the secondary as it is. */
-  #filled(entry: TableEntry): readonly PlannedColumn[] {
-    const { target } = entry;
-    const plain = (name: string) => target?.columns[target.byName.get(name) ?? -1]?.generated === false;
-    return (this.#planned.get(tableKey(entry)) ?? []).filter((column) => column.fill !== null && plain(column.name));
-  }
-
   async #readTarget(entry: TableEntry): Promise<void> {
-    entry.target ??= await this.#targetOf(entry);
+    entry.target ??= await this.#shapes.targetOf(entry);
     if (entry.target) return;
     await this.ensure([entry]);
-    entry.target = await this.#targetOf(entry);
-  }
-
-  async #targetOf(entry: TableEntry): Promise<TargetTable | null> {
-    const target = await this.#parts.link.with((session) =>
-      readTargetTable(session.client, entry, session.dialect.table),
-    );
-    return target && withOwnRules(target, this.#rules.get(tableKey(entry)));
-  }
-
-  async #store(table: TableName, model: TableModel, before: readonly KnownColumn[]): Promise<void> {
-    const columns = model.columns
-      .filter((column) => column.generated === null)
-      .map((column): KnownColumn => {
-        const old = before.find((each) => each.attnum === column.attnum);
-        const formerly = old && old.name !== column.name ? [...old.formerly, old.name] : (old?.formerly ?? []);
-        const { attnum, name, nullable, type } = column;
-        const dropped = old ? undefined : before.find((each) => each.name === name);
-        const replaces = dropped ? [...(dropped.replaces ?? []), dropped.attnum] : old?.replaces;
-        const stored = { attnum, name, nullable, type: type.display, typeOid: type.oid, typmod: type.typmod, formerly };
-        return replaces ? { ...stored, replaces } : stored;
-      });
-    this.#known.set(tableKey(table), columns);
-    await this.#parts.store.setColumns(table, columns);
-  }
-
-  #remember(translation: Translation, catalog: CatalogModel): void {
-    for (const { table, columns } of translation.columns) this.#planned.set(tableKey(table), columns);
-    for (const model of catalog.tables) this.#rules.set(tableKey(model), ownRules(model));
+    entry.target = await this.#shapes.targetOf(entry);
   }
 
   /**
@@ -581,26 +424,6 @@ export class SchemaBridge implements SchemaService {
       return readCatalog(client, tables);
     });
   }
-
-  async #translate(catalog: CatalogModel): Promise<Translation> {
-    return translate(catalog, await this.#probe());
-  }
-
-  async #probe(): Promise<TargetCapabilities> {
-    this.#capabilities ??= await this.#parts.link.with((session) => probeCapabilities(session.client));
-    return this.#capabilities;
-  }
-}
-
-function namesOf(relation: Relation): string[] {
-  return relation.columns.map((column) => column.name);
-}
-
-/** A statement that the secondary refuses now and always, as the text of its error; whatever may pass is thrown. */
-function refusal(error: unknown): string {
-  const { action } = classify(error);
-  if (action === 'retry' || action === 'reread-checkpoint' || !(error instanceof Error)) throw error;
-  return error.message;
 }
 
 /** The batch in hand has values for the columns of before, in their order: it is read again rather than taken apart. */

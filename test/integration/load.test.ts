@@ -1,5 +1,8 @@
 /** Loads: under writes, interrupted, and beside a stream (SPEC sections 2 and 5). */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
 import { expect, it } from 'vitest';
+import { type Lsn, parseLsn } from '../../src/core/lsn.js';
 import { createDatabasePair } from '../harness/cluster.js';
 import { spawnCli } from '../harness/process.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
@@ -19,9 +22,19 @@ describeDialects('loading', (dialect) => {
     );
     await using stream = new RunningStream(pair);
     const stop = new AbortController();
+    const written = async (client: Client) => {
+      const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+      return parseLsn(rows[0]?.lsn ?? '0/0');
+    };
+    const reached = async (lsn: Lsn) => {
+      const applied = () => parseLsn(stream.streamer.snapshot().appliedLsn ?? '0/0');
+      while (!stop.signal.aborted && applied() < lsn) await sleep(10);
+    };
     const writer = async (seed: number) => {
       await withClient(pair.primary.url, async (client) => {
         for (let i = 0; !stop.signal.aborted; i++) {
+          // Never more than a moment's writes ahead of the stream: the load waits for it at every chunk.
+          if (i % 50 === 49) await reached(await written(client));
           const id = ((i * 7919 + seed * 104729) % 30000) + 1;
           await client.query(
             `UPDATE big SET n = n + 1 WHERE id IN (${id}, ${(id * 31) % 30000}, ${Math.ceil(id / 100) * 100})`,

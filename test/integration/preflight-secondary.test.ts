@@ -12,6 +12,11 @@ describeDialects('the secondary', (dialect) => {
   it('passes, with both sides together', async () => {
     await using pair = await createDatabasePair('preflight', dialect);
     await query(pair.primary.url, 'CREATE TABLE a (id int PRIMARY KEY)');
+    if (dialect === 'cockroach')
+      await query(
+        pair.secondary.url,
+        `ALTER DATABASE ${pair.secondary.name} CONFIGURE ZONE USING gc.ttlseconds = 90000`,
+      );
     const results = await runPreflight({
       ...wanted(pair.primary.url, 'a'),
       secondary: parseDatabaseUrl(pair.secondary.url),
