@@ -34,7 +34,7 @@ listen({
     chart.show(view.lag);
     history.show(view.controller);
     dialog.show(view);
-    tables.reconciled(view.can);
+    tables.offer(view);
     byId('rows-card').hidden = view.controller === null;
   },
   tables(all) {
