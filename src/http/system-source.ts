@@ -108,7 +108,7 @@ export class SystemSource implements Disposable {
       lag: this.#lag(snapshot),
       tables: { total: tables.length, streaming: count('streaming'), paused: count('paused') },
       settings,
-      economy: seen && { ...seen, words: economyWords(seen) },
+      economy: seen && { ...seen, words: economyWords(seen), rested: economyWords({ ...seen, budget: null }) },
       can: {
         control,
         failover: controller !== null,
@@ -181,10 +181,10 @@ function rounded({ budget, neon, rest }: EconomyView): EconomyView {
     neon: neon && { ...neon, checkedAt: null },
     budget: budget && {
       ...budget,
-      requestUnits: { ...coarse(budget.requestUnits, 2), byClass: {} },
+      requestUnits: { ...coarse(budget.requestUnits, 3), byClass: {} },
       computeHours: budget.computeHours && {
-        ...coarse(budget.computeHours, 2),
-        awakeHours: Number(budget.computeHours.awakeHours.toPrecision(2)),
+        ...coarse(budget.computeHours, 3),
+        awakeHours: Number(budget.computeHours.awakeHours.toPrecision(3)),
       },
     },
   };

@@ -56,6 +56,14 @@ describe('help', () => {
   });
 });
 
+describe('--json', () => {
+  it('is an option of every command that ends with a result', () => {
+    const others = ['serve', 'streamer', 'controller', 'demo', 'bench', 'completion'];
+    const asked = Object.keys(EXAMPLES).filter((name) => !others.includes(name));
+    expect(asked.filter((name) => !/^ +--json /m.test(run(name, '--help')))).toEqual([]);
+  });
+});
+
 describe('completion', () => {
   it('in bash: commands, options of a command, values of an option', () => {
     const folder = mkdtempSync(join(tmpdir(), 'db-redundancy-completion-'));
@@ -165,6 +173,33 @@ describe('status --watch', () => {
     expect(text).toMatch(/billing\.invoices {2}paused {2}db:sync/);
     expect(text).not.toMatch(/public\.users/);
     expect(text.includes('\x1b')).toBe(false);
+  });
+
+  it('says of a primary at rest that it is not asked, and what the slot and the dead letters are', () => {
+    const rest = {
+      mode: 'resting',
+      since: '2026-01-24T20:00:00Z',
+      wokenBy: null,
+      rests: 1,
+      restedSeconds: 60,
+    } as const;
+    const economy = {
+      rest: { ...rest, lastWakeSeconds: null },
+      neon: null,
+      budget: null,
+      rested: [],
+      words: ['Economy mode: ...'],
+    };
+    const stream = {
+      ...({ status: 'detached', detail: null, lagSeconds: 0, lagBytes: 0, appliedLsn: null, lastSync: null } as const),
+      ...{ lastAppliedCommitAt: null, rowsApplied: 1, transactionsApplied: 1, deadLetters: 3, dropped: 0 },
+      slot: { name: 'my_slot', active: false, walStatus: null, retainedBytes: 4096 },
+    };
+    const view = watched.view && { ...watched.view, economy, stream, controller: { ...controller, primary: up } };
+    const text = screenLines({ ...watched, view }, colorsFor({ isTTY: false }), Date.parse(up.lastCheck)).join('\n');
+    expect(text).toMatch(/primary +active +at rest, not asked\n +secondary +standby +connected/);
+    expect(text).toMatch(/slot +my_slot, missing, 4,096 bytes of WAL kept\n +3 dead letters: npm run db:dead-letters/);
+    expect(text).toMatch(/cost +Economy mode/);
   });
 
   it('has another line only when more than numbers has changed', () => {
