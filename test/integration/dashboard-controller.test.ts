@@ -53,7 +53,7 @@ describe.skipIf(CHROMIUM === null)('dashboard of a controller by itself, in Chro
     const environment = serveEnvironment(pair, {
       DB_CONTROL_TOKEN: TOKEN,
       DB_HEALTH_CHECK_INTERVAL_MS: '500',
-      DB_HEALTH_TIMEOUT_MS: '1000',
+      DB_HEALTH_TIMEOUT_MS: '500',
       DB_SYNC_INTERVAL_MS: '2000',
       DB_COOLDOWN_MS: '0',
       DB_AUTO_FAILOVER: 'false',

@@ -79,8 +79,8 @@ describeDialects('least privilege', (dialect) => {
       {
         DB_CONTROL_TOKEN: TOKEN,
         DB_STATE_DIR: stateDir,
-        DB_HEALTH_CHECK_INTERVAL_MS: '500',
-        DB_HEALTH_TIMEOUT_MS: '2000',
+        DB_HEALTH_CHECK_INTERVAL_MS: '1000',
+        DB_HEALTH_TIMEOUT_MS: '1000',
         DB_FAILBACK_THRESHOLD: '1',
         DB_COOLDOWN_MS: '0',
         DB_AUTO_FAILBACK: 'false',
