@@ -29,9 +29,14 @@ export function completionScript(program: Command, shell: Shell): string {
 function bash(commands: readonly Offered[]): string {
   const flags = new Map(commands.flatMap(({ options }) => options.map((option) => [option.long ?? '', option])));
   const chosen = [...flags.values()].filter((option) => option.argChoices !== undefined);
+  const free = [...flags.values()].filter(
+    ({ argChoices, long, required }) => required && argChoices === undefined && !FILES.has(long ?? ''),
+  );
   const after = [
     ...chosen.map((option) => `    ${option.long}) words="${option.argChoices?.join(' ')}" ;;`),
     `    ${[...FILES].join('|')}) COMPREPLY=($(compgen -f -- "$current")); return ;;`,
+    // A reason or a number is nobody's to guess.
+    `    ${free.map((option) => option.long).join('|')}) return ;;`,
   ];
   const cases = commands.map(
     ({ name, options, words }) =>
@@ -68,8 +73,9 @@ function zsh(commands: readonly Offered[]): string {
   };
   const cases = commands.map(({ name, options, words }) => {
     const specs = options.map((option) =>
-      quoted(`${option.long}[${option.description.replaceAll(/[[\]:]/g, ' ')}]${value(option)}`),
+      quoted(`${option.long}[${option.description.replaceAll(/[[\]:]/g, '\\$&')}]${value(option)}`),
     );
+    specs.push(quoted('--help[examples and options]'));
     const named = words.length === 0 ? [] : [quoted(`1:value:(${words.join(' ')})`)];
     return `    ${name}) _arguments ${[...specs, ...named].join(' ')} ;;`;
   });
@@ -101,12 +107,15 @@ function fish(commands: readonly Offered[]): string {
     return [
       `complete -c ${NAME} -f -n __fish_use_subcommand -a ${name} -d ${quoted(description)}`,
       ...options.map((option) => {
-        const values = option.argChoices === undefined ? '' : ` -f -a ${quoted(option.argChoices.join(' '))}`;
-        const long = (option.long ?? '').replace(/^--/, '');
-        return `${within} -l ${long} -d ${quoted(option.description)}${option.required ? ' -r' : ''}${values}`;
+        const { argChoices, description, long, required } = option;
+        const values = argChoices === undefined ? '' : ` -a ${quoted(argChoices.join(' '))}`;
+        // Another word follows: a name of a file, or nothing that could be guessed.
+        const takes = !required ? '' : FILES.has(long ?? '') ? ' -r -F' : ' -x';
+        return `${within} -l ${(long ?? '').replace(/^--/, '')} -d ${quoted(description)}${takes}${values}`;
       }),
-      ...words.map((word) => `${within} -f -a ${word}`),
+      `${within} -l help -d 'examples and options'`,
+      ...words.map((word) => `${within} -a ${word}`),
     ];
   });
-  return `# fish completion of ${NAME}\n${lines.join('\n')}\n`;
+  return `# fish completion of ${NAME}\ncomplete -c ${NAME} -f\n${lines.join('\n')}\n`;
 }

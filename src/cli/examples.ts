@@ -15,7 +15,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   conflicts: ['conflicts', 'conflicts --json | jq ".[].table"'],
   'dead-letters': ['dead-letters', 'dead-letters --limit 5'],
   'init-secondary': ['init-secondary', 'init-secondary --report json'],
-  sync: ['sync --table public.users', 'sync --full'],
+  sync: ['sync --table public.users', 'sync --full', 'sync --full --json'],
   verify: ['verify', 'verify --table public.users --repair', 'verify --json'],
   status: ['status', 'status --watch', 'status --json'],
   doctor: ['doctor', 'doctor --json'],

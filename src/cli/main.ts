@@ -15,7 +15,7 @@ import { type ListName, printList } from './commands/lists.js';
 import { type OrderOptions, order } from './commands/order.js';
 import { serve } from './commands/serve.js';
 import { status } from './commands/status.js';
-import { orderSync } from './commands/sync.js';
+import { orderSync, type SyncOptions } from './commands/sync.js';
 import { orderVerify, type VerifyOptions } from './commands/verify.js';
 import { watch } from './commands/watch.js';
 import { completionScript, SHELLS, type Shell } from './completion.js';
@@ -106,8 +106,9 @@ program
   .command('init-secondary')
   .description('create what is missing, load every table, verify the counts; can be repeated at any time')
   .addOption(new Option('--report <form>', 'form of the report').choices(['text', 'json']).default('text'))
-  .action((options: { report: 'text' | 'json' }, command: Command) =>
-    initSecondary(runtime(command), options, process.stdout, stop.signal),
+  .option('--json', 'the same as --report json')
+  .action(({ json, report }: { report: 'text' | 'json'; json?: boolean }, command: Command) =>
+    initSecondary(runtime(command), { report: json ? 'json' : report }, process.stdout, stop.signal),
   );
 
 program
@@ -115,7 +116,8 @@ program
   .description('make tables equal to the primary again; brings a paused table back; goes on where it was interrupted')
   .option('--table <name>', 'one table (schema.table)')
   .option('--full', 'every table')
-  .action((options: { table?: string; full?: boolean }, command: Command) =>
+  .option('--json', 'the result for programs')
+  .action((options: SyncOptions, command: Command) =>
     orderSync(runtime(command), options, process.stdout, stop.signal),
   );
 

@@ -1,8 +1,9 @@
 /** What `status --watch` shows: a screen on a terminal, a line per change elsewhere. */
 import type { HistoryEntry, SideHealth } from '../core/failover.js';
 import { displayName } from '../core/ident.js';
+import type { Side } from '../core/route.js';
 import type { TableStatus } from '../core/status.js';
-import type { SystemView, Tone } from '../core/system.js';
+import type { StreamView, SystemView, Tone } from '../core/system.js';
 import type { colorsFor } from '../log/colors.js';
 
 export interface Watched {
@@ -32,10 +33,16 @@ export function screenLines(watched: Watched, color: Colors, nowMs: number, widt
     const since = controller.since === null ? '' : `, began ${ago(controller.since, nowMs)}`;
     lines.push(row('state', `${controller.state}, epoch ${controller.epoch}${since}`));
     for (const side of ['primary', 'secondary'] as const)
-      lines.push(row(side, sideText(controller[side], controller.active === side, color, nowMs)));
+      lines.push(
+        row(
+          side,
+          sideText(controller[side], controller.active === side, { color, nowMs, resting: resting(side, view) }),
+        ),
+      );
     for (const alert of controller.alerts) lines.push(row('alert', color.red(alert)));
   }
   lines.push(row('lag', lag === null ? '-' : `${lagText(lag)}${stream === null ? '' : `, stream ${stream.status}`}`));
+  if (stream !== null) lines.push(...streamRows(stream, row, color));
   for (const [i, words] of (view.economy?.words ?? []).entries()) lines.push(row(i === 0 ? 'cost' : '', words));
   lines.push(row('tables', `${view.tables.streaming} of ${view.tables.total} streaming`));
   const others = tables.filter((table) => table.state !== 'streaming');
@@ -49,6 +56,23 @@ export function screenLines(watched: Watched, color: Colors, nowMs: number, widt
     );
   });
   return [...lines, '', foot];
+}
+
+/** What the stream has to say beside its lag: its slot, and what it could not apply. */
+function streamRows(
+  { deadLetters, detail, dropped, slot }: StreamView,
+  row: (label: string, text: string) => string,
+  color: Colors,
+): string[] {
+  const rows: string[] = [];
+  if (detail !== null) rows.push(row('stream', detail));
+  if (slot !== null) {
+    const kept = slot.retainedBytes === null ? '' : `, ${slot.retainedBytes.toLocaleString('en')} bytes of WAL kept`;
+    rows.push(row('slot', `${slot.name}, ${slot.walStatus ?? color.red('missing')}${kept}`));
+  }
+  if (deadLetters > 0) rows.push(row('', color.yellow(`${deadLetters} dead letters: npm run db:dead-letters`)));
+  if (dropped > 0) rows.push(row('', color.red(`${dropped} changes dropped: a defect, report it`)));
+  return rows;
 }
 
 /** Without what changes all the time: the line is printed when it is another one than before. */
@@ -72,10 +96,22 @@ export function changeLine({ tables, trouble, view }: Watched): string {
     .join(' · ');
 }
 
-function sideText(health: SideHealth, active: boolean, color: Colors, nowMs: number): string {
+/** Economy mode: nobody of ours reaches the primary now. */
+function resting(side: Side, { economy }: SystemView): boolean {
+  return side === 'primary' && economy?.rest?.mode === 'resting';
+}
+
+interface Shown {
+  readonly color: Colors;
+  readonly nowMs: number;
+  readonly resting: boolean;
+}
+
+function sideText(health: SideHealth, active: boolean, { color, nowMs, resting }: Shown): string {
   const role = active ? color.bold(color.cyan('active '.padEnd(9))) : 'standby'.padEnd(9);
   if (health.lastCheck === null) return `${role}not checked yet`;
   const checked = `checked ${ago(health.lastCheck, nowMs)}`;
+  if (health.connected && resting) return `${role}at rest, not asked`;
   if (health.connected)
     return `${role}${color.green('connected')}  ${Math.round(health.latencyMs ?? 0)} ms, ${checked}`;
   return `${role}${color.red('does not answer')}  ${health.failures} failed in a row, ${checked}: ${health.error ?? ''}`;

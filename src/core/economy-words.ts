@@ -4,6 +4,9 @@ import type { BudgetLine, EconomyView } from './economy.js';
 const whole = (value: number) => Math.round(value).toLocaleString('en');
 const hours = (value: number) => value.toFixed(value < 10 ? 1 : 0);
 
+const minute = (iso: string) => `${iso.slice(0, 16).replace('T', ' ')} UTC`;
+const rests = (number: number) => (number === 1 ? '1 rest' : `${number} rests`);
+
 function lineText(
   name: string,
   unit: (value: number) => string,
@@ -18,7 +21,9 @@ export function economyWords({ budget, neon, rest }: EconomyView): string[] {
   if (rest !== null) {
     const wake = rest.lastWakeSeconds === null ? '' : `, the last wake took ${rest.lastWakeSeconds} s`;
     const state = { awake: 'is in use', resting: 'is left alone', elsewhere: 'is the affair of another controller' };
-    lines.push(`Economy mode: the primary ${state[rest.mode]} since ${rest.since}, ${rest.rests} rests${wake}`);
+    lines.push(
+      `Economy mode: the primary ${state[rest.mode]} since ${minute(rest.since)}, ${rests(rest.rests)}${wake}`,
+    );
   }
   if (neon !== null)
     lines.push(`Neon's API: ${neon.problem ?? `the endpoint is ${neon.state ?? 'not asked about yet'}`}`);

@@ -78,8 +78,8 @@ export interface SystemView {
   readonly lag: { readonly seconds: number; readonly bytes: number } | null;
   readonly tables: { readonly total: number; readonly streaming: number; readonly paused: number };
   readonly settings: SystemSettings;
-  /** Economy mode and budgets, with their words; null where neither is known. */
-  readonly economy: (EconomyView & { readonly words: readonly string[] }) | null;
+  /** Economy mode and budgets, with their words, and those of economy mode alone; null where neither is known. */
+  readonly economy: (EconomyView & { readonly words: readonly string[]; readonly rested: readonly string[] }) | null;
   readonly can: {
     /** Control verbs are taken, with the token. */
     readonly control: boolean;

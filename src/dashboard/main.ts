@@ -1,5 +1,6 @@
 /** The page: one stream of events in, panels that show it. */
 import type { SystemView } from '../core/system.js';
+import { showBudget } from './budget-panel.js';
 import { byId, text } from './dom.js';
 import { HistoryPanel } from './history-panel.js';
 import { LagChart } from './lag-chart.js';
@@ -31,10 +32,11 @@ listen({
     latest = view;
     situation.show(view);
     showSides(view);
+    showBudget(view);
     chart.show(view.lag);
     history.show(view.controller);
     dialog.show(view);
-    tables.reconciled(view.can);
+    tables.offer(view);
     byId('rows-card').hidden = view.controller === null;
   },
   tables(all) {

@@ -12,6 +12,14 @@ interface Flow {
   readonly detail: string;
 }
 
+const HEALTH = {
+  up: 'Connected',
+  down: 'Does not answer',
+  unknown: 'Not checked yet',
+  // Economy mode: nobody of ours reaches it, and what is known is what applications say.
+  resting: 'At rest, not asked',
+} as const;
+
 class SideCard {
   readonly #side: Side;
   readonly #root: HTMLElement;
@@ -38,15 +46,16 @@ class SideCard {
     );
   }
 
-  show(health: SideHealth, controller: ControllerView): void {
+  show(health: SideHealth, controller: ControllerView, resting: boolean): void {
     const active = controller.active === this.#side;
-    const state = health.lastCheck === null ? 'unknown' : health.connected ? 'up' : 'down';
+    const known = health.connected ? (resting ? 'resting' : 'up') : 'down';
+    const state = health.lastCheck === null ? 'unknown' : known;
     set(this.#root, 'data-active', active);
     set(this.#root, 'data-health', state);
     text(this.#role, active ? 'Active' : 'Standby');
-    text(this.#health, { up: 'Connected', down: 'Does not answer', unknown: 'Not checked yet' }[state]);
-    text(this.#latency, health.latencyMs === null ? '–' : `${Math.round(health.latencyMs)} ms`);
-    showTime(this.#checked, health.lastCheck, 'never');
+    text(this.#health, HEALTH[state]);
+    text(this.#latency, health.latencyMs === null || resting ? '–' : `${Math.round(health.latencyMs)} ms`);
+    showTime(this.#checked, resting ? null : health.lastCheck, resting ? 'left alone' : 'never');
     const failures = health.failures === 0 ? '' : `${plural(health.failures, 'failed check')} in a row`;
     text(this.#failures, [failures, health.error].filter(Boolean).join(': '));
     this.#failures.hidden = failures === '';
@@ -60,8 +69,8 @@ export function showSides(view: SystemView): void {
   byId('sides').hidden = controller === null;
   if (controller === null) return;
   cards ??= { primary: new SideCard('primary', 'Primary'), secondary: new SideCard('secondary', 'Secondary') };
-  cards.primary.show(controller.primary, controller);
-  cards.secondary.show(controller.secondary, controller);
+  cards.primary.show(controller.primary, controller, view.economy?.rest?.mode === 'resting');
+  cards.secondary.show(controller.secondary, controller, false);
   showFlow(flowOf(view, controller));
 }
 

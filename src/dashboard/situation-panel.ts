@@ -62,7 +62,7 @@ export class SituationPanel {
     if (stream !== null) facts.push(['Stream ', el('b', {}, stream.status)]);
     if (stream?.slot?.retainedBytes != null && stream.slot.walStatus !== 'reserved')
       facts.push([el('b', {}, `Slot ${stream.slot.walStatus ?? 'missing'}`)]);
-    for (const words of economy?.words ?? []) facts.push([words]);
+    for (const words of economy?.rested ?? []) facts.push([words]);
     if (stream !== null && stream.dropped > 0)
       facts.push([el('b', { class: 'bad' }, `${plural(stream.dropped, 'change')} dropped: a defect, report it`)]);
     fill(byId('facts'), ...facts.map((parts) => el('li', {}, ...parts)));

@@ -34,10 +34,10 @@ class TableRow {
     fill(this.reason, el('td', { colspan: String(LABELS.length) }, this.#why, mending(name), this.#mend));
   }
 
-  show(table: TableStatus, mendable: boolean): void {
+  show(table: TableStatus, { counted, mendable }: Offered): void {
     this.#state.dataset.state = table.state;
     text(this.#state, stateText(table));
-    text(this.#applied, count(table.rowsApplied));
+    text(this.#applied, counted ? count(table.rowsApplied) : '–');
     showTime(this.#changed, table.lastChangeAt);
     this.#sweep.show(table.lastSweep?.at ?? null, table.lastSweep ? sweepText(table.lastSweep) : ['', true]);
     this.#verify.show(table.lastVerify?.at ?? null, table.lastVerify ? verifyText(table.lastVerify) : ['', true]);
@@ -47,6 +47,13 @@ class TableRow {
     text(this.#why, table.reason ?? '');
     this.#mend.hidden = !mendable;
   }
+}
+
+/** What this process can do for a table, and tell of it. */
+interface Offered {
+  readonly mendable: boolean;
+  /** Rows are counted by the process that streams: any other knows what is stored. */
+  readonly counted: boolean;
 }
 
 /** When, and what came of it. */
@@ -66,16 +73,17 @@ export class TablesPanel {
   readonly #dialog: OrderDialog;
   readonly #rows = new Map<string, TableRow>();
   #tables: readonly TableStatus[] = [];
-  #mendable = false;
+  #offered: Offered = { mendable: false, counted: true };
 
   constructor(dialog: OrderDialog) {
     this.#dialog = dialog;
   }
 
-  reconciled(can: SystemView['can']): void {
+  offer({ can, stream }: SystemView): void {
     const mendable = can.control && can.reconcile;
-    if (mendable === this.#mendable) return;
-    this.#mendable = mendable;
+    const counted = stream !== null && stream.status !== 'standby';
+    if (mendable === this.#offered.mendable && counted === this.#offered.counted) return;
+    this.#offered = { mendable, counted };
     this.show(this.#tables);
   }
 
@@ -97,7 +105,7 @@ export class TablesPanel {
         this.#rows.set(name, row);
         body.append(row.row, row.reason);
       }
-      row.show(table, this.#mendable);
+      row.show(table, this.#offered);
     }
     const paused = tables.filter((table) => table.state === 'paused').length;
     const streaming = tables.filter((table) => table.state === 'streaming').length;

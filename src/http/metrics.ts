@@ -23,7 +23,10 @@ export function createMetrics(status: StatusSource): Metrics {
     registry,
     contentType: registry.contentType,
     render: () => {
-      update(status.snapshot(), status.ready().ready);
+      const snapshot = status.snapshot();
+      // Also for what has no stream by itself (controller, budgets, the process): a server may hold those of several.
+      registry.setDefaultLabels({ stream: snapshot.stream });
+      update(snapshot, status.ready().ready);
       return registry.metrics();
     },
   };

@@ -55,10 +55,12 @@ export function reconcileRoutes(control: ReconcileControl): RouteModule {
 /** Per-table state, with what the last sweep and verify found. */
 export function tablesRoutes(snapshot: () => Promise<StreamSnapshot>): RouteModule {
   return (app) => {
-    app.get('/api/system/tables', async (context) => {
-      const { lastSync = null, tables } = await snapshot();
-      return context.json({ lastSync, tables });
-    });
+    app.get('/api/system/tables', (context) =>
+      inTime(async () => {
+        const { lastSync = null, tables } = await snapshot();
+        return context.json({ lastSync, tables });
+      }),
+    );
   };
 }
 

@@ -18,7 +18,7 @@ export interface SystemParts {
   readonly routers?: () => number;
   /** The stream of this process; null where it runs elsewhere. */
   readonly stream: { snapshot(): StreamSnapshot } | null;
-  /** Where the stream runs elsewhere: what it has stored. */
+  /** Where the stream runs elsewhere: what it has stored. Orders for it are taken here all the same, and left there. */
   readonly storedTables?: () => Promise<readonly TableStatus[]>;
   /** True when a control token is set. */
   readonly control: boolean;
@@ -40,6 +40,8 @@ export class SystemSource implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #watchers = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
+  /** A question to a database that is away waits for it: one is enough. */
+  #asking = false;
   #elsewhere: { lag: SystemView['lag']; tables: readonly TableStatus[] } = { lag: null, tables: [] };
 
   constructor(parts: SystemParts) {
@@ -73,12 +75,17 @@ export class SystemSource implements Disposable {
     this.#ring.note(this.#now(), this.#lag(snapshot));
     if (leads(snapshot)) return;
     const now = this.#now();
-    if (now - this.#askedMs < (this.#watchers > 0 ? WATCHED_MS : UNWATCHED_MS)) return;
+    if (this.#asking || now - this.#askedMs < (this.#watchers > 0 ? WATCHED_MS : UNWATCHED_MS)) return;
     this.#askedMs = now;
+    this.#asking = true;
     // Answers that fail leave the lag unknown.
-    void this.#ask().catch(() => {
-      this.#elsewhere = { ...this.#elsewhere, lag: null };
-    });
+    void this.#ask()
+      .catch(() => {
+        this.#elsewhere = { ...this.#elsewhere, lag: null };
+      })
+      .finally(() => {
+        this.#asking = false;
+      });
   }
 
   lagHistory(): LagHistory {
@@ -101,8 +108,12 @@ export class SystemSource implements Disposable {
       lag: this.#lag(snapshot),
       tables: { total: tables.length, streaming: count('streaming'), paused: count('paused') },
       settings,
-      economy: seen && { ...seen, words: economyWords(seen) },
-      can: { control, failover: controller !== null, reconcile: stream !== null },
+      economy: seen && { ...seen, words: economyWords(seen), rested: economyWords({ ...seen, budget: null }) },
+      can: {
+        control,
+        failover: controller !== null,
+        reconcile: stream !== null || this.#parts.storedTables !== undefined,
+      },
     };
   }
 
@@ -170,10 +181,10 @@ function rounded({ budget, neon, rest }: EconomyView): EconomyView {
     neon: neon && { ...neon, checkedAt: null },
     budget: budget && {
       ...budget,
-      requestUnits: { ...coarse(budget.requestUnits, 2), byClass: {} },
+      requestUnits: { ...coarse(budget.requestUnits, 3), byClass: {} },
       computeHours: budget.computeHours && {
-        ...coarse(budget.computeHours, 2),
-        awakeHours: Number(budget.computeHours.awakeHours.toPrecision(2)),
+        ...coarse(budget.computeHours, 3),
+        awakeHours: Number(budget.computeHours.awakeHours.toPrecision(3)),
       },
     },
   };

@@ -271,9 +271,10 @@ export class Streamer implements StatusSource {
     await this.#keeper.readOrders(true);
   }
 
-  /** For a process that stands by: table states as the leader has stored them. */
+  /** For a process that stands by, or only looks: what the leader has stored of tables, sweeps and verifies. */
   async refreshFromStore(): Promise<void> {
     await this.#keeper.load();
+    await this.reconciler.state.load();
   }
 
   /** Counts of both sides where another process leads: repeated until they agree, or for half a minute. */

@@ -5,13 +5,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { WAYBANK_DDL } from '../../src/demo/waybank-schema.js';
 import { Serve, serveEnvironment } from '../faults/support/serve.js';
 import { CHROMIUM, TestBrowser } from '../harness/chromium.js';
 import { createDatabasePair } from '../harness/cluster.js';
+import { accessibilityProblems, begin, carryOut, shows } from '../harness/dashboard-page.js';
 import { spawnCli } from '../harness/process.js';
 import { query } from '../harness/sql.js';
 
@@ -72,20 +71,20 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
     await shows(page, '#dead-letters .list', /onerror/);
 
     // Paused: a failover would be refused, and only a person may go past it.
-    await begin(page, 'pause');
+    await begin(page, 'pause', TOKEN);
     await carryOut(page, /are paused/);
     await shows(page, '#next', /paused until somebody resumes/);
-    await begin(page, 'failover');
+    await begin(page, 'failover', TOKEN);
     await shows(page, 'dialog [data-ok="false"] .guard', /Not paused/);
     expect(await page.isDisabled('dialog .grave')).toBe(true);
     expect(await accessibilityProblems(page)).toEqual([]);
     await page.click('dialog .check input');
     await shows(page, 'dialog .warning', 'You go past what does not hold.');
     await page.keyboard.press('Escape');
-    await begin(page, 'resume');
+    await begin(page, 'resume', TOKEN);
     await carryOut(page, /are on/);
 
-    await begin(page, 'failover');
+    await begin(page, 'failover', TOKEN);
     await shows(page, 'dialog .guards', /The secondary takes writes.*needs: yes/s);
     await shows(page, '#title', 'The primary is active');
     await carryOut(page, /The secondary is active/);
@@ -96,7 +95,7 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
 
     await shows(page, '#title', 'The secondary is active, the primary is ready');
     await watcher.waitForLine(/active secondary · The secondary is active/);
-    await begin(page, 'failback');
+    await begin(page, 'failback', TOKEN);
     await carryOut(page, /The primary is active/);
     await shows(page, '#title', 'The primary is active');
     await shows(page, '#side-primary .role', 'Active');
@@ -126,48 +125,4 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
 async function folder() {
   const path = await mkdtemp(join(tmpdir(), 'db-redundancy-state-'));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
-/** Waits until the first element of the selector has this text. */
-async function shows(page: Page, selector: string, wanted: string | RegExp): Promise<void> {
-  const found = page.locator(selector).first();
-  const read = () => found.textContent({ timeout: 15_000 });
-  await expect
-    .poll(read, { timeout: 30_000, interval: 100, message: `${selector} shows ${wanted}` })
-    .toMatch(typeof wanted === 'string' ? new RegExp(`^${escaped(wanted)}$`) : wanted);
-}
-
-function escaped(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-}
-
-/** First step of the dialog, by keyboard. @param name null: it is open already */
-async function begin(page: Page, name: string | null, token = TOKEN): Promise<void> {
-  if (name !== null) {
-    await page.focus(`[data-order="${name}"]`);
-    await page.keyboard.press('Enter');
-  }
-  await page.fill('#order-reason', 'tested in a browser');
-  await page.fill('#order-token', token);
-  await page.keyboard.press('Enter');
-}
-
-async function carryOut(page: Page, result: RegExp): Promise<void> {
-  await page.click('dialog .buttons button:last-child');
-  await shows(page, '#order-result', result);
-  await page.keyboard.press('Enter');
-  await expect.poll(() => page.isVisible('dialog')).toBe(false);
-}
-
-/** What axe-core finds, as sentences. Evaluated from outside: the page's policy lets no script in. */
-async function accessibilityProblems(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const { violations } = await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run();
-    return violations.map(({ help, id, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(' | ')}`);
-  });
-}
-
-interface AxeResults {
-  readonly violations: readonly { id: string; help: string; nodes: readonly { html: string }[] }[];
 }

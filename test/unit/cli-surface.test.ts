@@ -1,8 +1,8 @@
 /** Help, completion and the watched screen, as an operator meets them. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EXAMPLES } from '../../src/cli/examples.js';
 import { changeLine, screenLines, type Watched } from '../../src/cli/watch-view.js';
@@ -19,6 +19,31 @@ beforeAll(async () => {
   main = join(await ask('dist'), 'cli', 'main.js');
 });
 
+/** Types a line and two tabs into an interactive zsh, and prints what its terminal shows until all the words have come. */
+const ZSH_DRIVER = `
+zmodload zsh/zpty
+zpty shell "TERM=dumb zsh -f -i"
+zpty -w shell "stty columns 200; autoload -Uz compinit && compinit -u -D; source $1; LISTMAX=0 PS1='PRO''MPT '"
+zpty -r -m shell seen '*PROMPT*' || exit 1
+zpty -w -n shell "$2"$'\\t\\t'
+zpty -r -m shell seen "*\${(j:*:)argv[3,-1]}*" || exit 1
+print -r -- "$seen"
+zpty -d shell
+`;
+
+function has(shell: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, shell)));
+}
+
+async function fileOf(name: string, text: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'db-redundancy-completion-'));
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return { path, [Symbol.asyncDispose]: async () => rmSync(folder, { recursive: true }) };
+}
+
+const scriptOf = (shell: string) => fileOf(`completion.${shell}`, run('completion', shell));
+
 describe('help', () => {
   it('of every command has examples, and every example begins with its command', () => {
     const listed = [...run('--help').matchAll(/^ {2}([a-z][a-z-]+) /gm)]
@@ -28,6 +53,16 @@ describe('help', () => {
     for (const [name, examples] of Object.entries(EXAMPLES))
       for (const example of examples) expect(example.split(' ')[0]).toBe(name);
     expect(run('status', '--help')).toContain('$ db-redundancy status --watch');
+  });
+});
+
+describe('--json', () => {
+  it('is an option of every command that ends with a result', () => {
+    const others = ['serve', 'streamer', 'controller', 'demo', 'bench', 'completion'];
+    const asked = Object.keys(EXAMPLES).filter((name) => !others.includes(name));
+    // The completion has the options of every command.
+    const script = run('completion', 'bash');
+    expect(asked.filter((name) => !new RegExp(`^ +${name}\\) words=".*--json`, 'm').test(script))).toEqual([]);
   });
 });
 
@@ -65,6 +100,42 @@ describe('completion', () => {
       for (const name of Object.keys(EXAMPLES)) expect(script).toContain(name);
     }
   });
+
+  it.skipIf(!has('fish'))('in a fish: commands, options of a command, values of an option, files', async () => {
+    await using script = await scriptOf('fish');
+    const complete = (line: string) =>
+      execFileSync('fish', ['--no-config', '-c', 'source $argv[1]; complete -C $argv[2]', script.path, line], {
+        encoding: 'utf8',
+      })
+        .trim()
+        .split('\n')
+        .map((each) => each.split('\t')[0] ?? '');
+    expect(complete('db-redundancy fail')).toEqual(['failback', 'failover']);
+    expect(complete('db-redundancy status --').sort()).toEqual([
+      ...['--env-file', '--help', '--json', '--verbose', '--watch'],
+    ]);
+    expect(complete('db-redundancy export --source s')).toEqual(['secondary']);
+    expect(complete('db-redundancy completion f')).toEqual(['fish']);
+    expect(complete('db-redundancy status ')).toEqual(['']);
+    expect(complete(`db-redundancy import --input ${script.path.slice(0, -3)}`)).toEqual([script.path]);
+  });
+
+  it.skipIf(!has('zsh'))(
+    'in a zsh: commands, options of a command, values of an option',
+    { timeout: 60_000 },
+    async () => {
+      await using script = await scriptOf('zsh');
+      await using driver = await fileOf('driver.zsh', ZSH_DRIVER);
+      // Ends with the last of the words, or fails after the time.
+      const complete = (line: string, ...words: string[]) =>
+        execFileSync('zsh', ['-f', driver.path, script.path, line, ...words], { encoding: 'utf8', timeout: 20_000 });
+      const listed = complete('db-redundancy fail', 'failback', 'make the primary', 'failover', 'make the secondary');
+      expect(listed).not.toContain('pause');
+      complete('db-redundancy status --', '--env-file', '--help', '--json', '--watch', 'Ctrl-C: a live');
+      complete('db-redundancy export --source s', 'secondary');
+      complete('db-redundancy completion ', 'bash', 'fish', 'zsh');
+    },
+  );
 });
 
 describe('status --watch', () => {
@@ -104,6 +175,33 @@ describe('status --watch', () => {
     expect(text).toMatch(/billing\.invoices {2}paused {2}db:sync/);
     expect(text).not.toMatch(/public\.users/);
     expect(text.includes('\x1b')).toBe(false);
+  });
+
+  it('says of a primary at rest that it is not asked, and what the slot and the dead letters are', () => {
+    const rest = {
+      mode: 'resting',
+      since: '2026-01-24T20:00:00Z',
+      wokenBy: null,
+      rests: 1,
+      restedSeconds: 60,
+    } as const;
+    const economy = {
+      rest: { ...rest, lastWakeSeconds: null },
+      neon: null,
+      budget: null,
+      rested: [],
+      words: ['Economy mode: ...'],
+    };
+    const stream = {
+      ...({ status: 'detached', detail: null, lagSeconds: 0, lagBytes: 0, appliedLsn: null, lastSync: null } as const),
+      ...{ lastAppliedCommitAt: null, rowsApplied: 1, transactionsApplied: 1, deadLetters: 3, dropped: 0 },
+      slot: { name: 'my_slot', active: false, walStatus: null, retainedBytes: 4096 },
+    };
+    const view = watched.view && { ...watched.view, economy, stream, controller: { ...controller, primary: up } };
+    const text = screenLines({ ...watched, view }, colorsFor({ isTTY: false }), Date.parse(up.lastCheck)).join('\n');
+    expect(text).toMatch(/primary +active +at rest, not asked\n +secondary +standby +connected/);
+    expect(text).toMatch(/slot +my_slot, missing, 4,096 bytes of WAL kept\n +3 dead letters: npm run db:dead-letters/);
+    expect(text).toMatch(/cost +Economy mode/);
   });
 
   it('has another line only when more than numbers has changed', () => {

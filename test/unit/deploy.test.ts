@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { environmentSchema } from '../../src/config/schema.js';
+import { controllerMetrics } from '../../src/http/controller-metrics.js';
+import { economyMetrics } from '../../src/http/economy-metrics.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { METRIC_PREFIX } from '../../src/http/stream-metrics.js';
 import { FixedStatus } from '../harness/fixed-status.js';
@@ -22,6 +24,8 @@ interface Metric {
  */
 async function registered(): Promise<Map<string, ReadonlySet<string>>> {
   const { registry } = createMetrics(new FixedStatus());
+  controllerMetrics(registry, unread);
+  economyMetrics(registry, unread);
   const metrics = (await registry.getMetricsAsArray()) as unknown as (Metric & { labelNames?: string[] })[];
   const names = new Map<string, ReadonlySet<string>>();
   for (const { name } of metrics) {
@@ -32,8 +36,13 @@ async function registered(): Promise<Map<string, ReadonlySet<string>>> {
   return names;
 }
 
-/** Labels that Prometheus adds itself. */
-const TARGET_LABELS = ['instance', 'job'];
+/** Names and labels are looked at, not values. */
+function unread(): never {
+  throw new Error('nothing is scraped here');
+}
+
+/** Labels that Prometheus adds itself, and the one that every scrape has (test/unit/http-metrics). */
+const TARGET_LABELS = ['instance', 'job', 'stream'];
 
 /** Every metric of an expression, with the labels that its selector names. */
 function selectors(expression: string): { name: string; labels: string[] }[] {
@@ -46,9 +55,9 @@ function selectors(expression: string): { name: string; labels: string[] }[] {
     }));
 }
 
-/** `max by (stream, table) (metric)`: labels that the result keeps must be labels of the metric. */
+/** `max by (stream, table) (metric)`, `and on (job)`: these must be labels of the metrics. */
 function grouped(expression: string): string[] {
-  return [...expression.matchAll(/\bby \(([^)]*)\)/g)].flatMap((match) =>
+  return [...expression.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].flatMap((match) =>
     (match[1] ?? '').split(',').map((each) => each.trim()),
   );
 }

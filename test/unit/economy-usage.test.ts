@@ -105,7 +105,7 @@ describe('words', () => {
       budget: { month: '2026-11', since: '', requestUnits: units, computeHours: hours, slowed: true },
     });
     expect(words).toEqual([
-      'Economy mode: the primary is left alone since 2026-11-01T00:00:00Z, 3 rests, the last wake took 0.5 s',
+      'Economy mode: the primary is left alone since 2026-11-01 00:00 UTC, 3 rests, the last wake took 0.5 s',
       "Neon's API: the endpoint is idle",
       'Request units this month: 1,234,567 used, 60,000,000 projected, of 50,000,000: OVER THE BUDGET',
       'Compute-hours this month: 2.5 used, too early for a projection, of 100',

@@ -3,61 +3,16 @@
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { RedundancyError } from '../../src/core/errors.js';
-import type { ControllerSnapshot, ControllerSurface, Order, OrderResult, SideHealth } from '../../src/core/failover.js';
+import type { OrderResult, SideHealth } from '../../src/core/failover.js';
 import { controlRoutes, listRoutes } from '../../src/http/control.js';
 import { controllerMetrics } from '../../src/http/controller-metrics.js';
 import { dbHealthRoutes } from '../../src/http/db-health.js';
 import { tablesRoutes } from '../../src/http/reconcile.js';
+import { entry, FixedController, UP } from '../harness/fixed-controller.js';
 import { FixedStatus } from '../harness/fixed-status.js';
 import { openHttp, TOKEN } from '../harness/http-fixture.js';
 
-const UP: SideHealth = {
-  connected: true,
-  latencyMs: 44.6,
-  lastCheck: '2026-01-24T20:00:00.000Z',
-  error: null,
-  failures: 0,
-  successes: 3,
-  probes: 10,
-  failedProbes: 2,
-};
 const DOWN: SideHealth = { ...UP, connected: false, latencyMs: null, error: 'refused', failures: 2, successes: 0 };
-
-class FixedController implements ControllerSurface {
-  current: ControllerSnapshot = {
-    leads: true,
-    state: 'PRIMARY_ACTIVE',
-    epoch: 7,
-    route: null,
-    active: 'primary',
-    paused: false,
-    primary: UP,
-    secondary: { ...UP, latencyMs: 120 },
-    alerts: [],
-    failovers: 1,
-    failbacks: 2,
-  };
-  orders: Order[] = [];
-  result: Partial<OrderResult> | Error = {};
-
-  snapshot = () => this.current;
-  replication = () => Promise.resolve({ lagSeconds: 3, lagBytes: 9 });
-  order = (order: Order): Promise<OrderResult> => {
-    this.orders.push(order);
-    if (this.result instanceof Error) return Promise.reject(this.result);
-    const { epoch, state } = this.current;
-    const base = { done: true, refused: false, message: 'done', state, epoch, how: null, guards: [], tookMs: 5 };
-    return Promise.resolve({ ...base, ...this.result });
-  };
-  history = (limit: number) => Promise.resolve(Array.from({ length: Math.min(limit, 3) }, (_, i) => entry(9 - i)));
-  conflicts = () => Promise.resolve([]);
-  deadLetters = () => Promise.resolve([]);
-}
-
-function entry(epoch: number) {
-  const at = '2026-01-24T20:00:00.000Z';
-  return { epoch, from: 'A', to: 'B', active: 'primary', at, durationMs: 1, actor: 'x', reason: 'y', guards: [] };
-}
 
 async function open(controlToken?: null) {
   const controller = new FixedController();

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { economyMetrics } from '../../src/http/economy-metrics.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { FixedStatus, SNAPSHOT } from '../harness/fixed-status.js';
 import { openHttp } from '../harness/http-fixture.js';
+
+const REST = {
+  ...({ mode: 'awake', since: '2026-01-24T20:00:00Z', wokenBy: null } as const),
+  ...{ rests: 3, restedSeconds: 60, lastWakeSeconds: null },
+};
 
 async function scrape(status = new FixedStatus()): Promise<string> {
   return createMetrics(status).render();
@@ -117,6 +123,14 @@ describe('the metrics', () => {
     expect(await metrics.render()).toContain('table="leads"');
     status.current.tables.splice(1, 1);
     expect(await metrics.render()).not.toContain('table="leads"');
+  });
+
+  it('name the stream in every sample, also those of controller, budgets and process', async () => {
+    const metrics = createMetrics(new FixedStatus());
+    economyMetrics(metrics.registry, () => ({ rest: REST, neon: null, budget: null }));
+    const samples = (await metrics.render()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    expect(samples).toContain('db_redundancy_economy_rests{stream="db_redundancy"} 3');
+    expect(samples.filter((line) => !line.includes('stream="db_redundancy"'))).toEqual([]);
   });
 
   it('follow the conventions: prefix, help, counters in _total, gauges not', async () => {

@@ -12,11 +12,12 @@ import { dbHealthRoutes } from '../../http/db-health.js';
 import { economyRoutes } from '../../http/economy.js';
 import { economyMetrics } from '../../http/economy-metrics.js';
 import { createMetrics } from '../../http/metrics.js';
-import { tablesRoutes } from '../../http/reconcile.js';
+import { reconcileRoutes, tablesRoutes } from '../../http/reconcile.js';
 import { routeRoutes } from '../../http/route.js';
 import { startHttpServer } from '../../http/server.js';
 import { systemRoutes } from '../../http/system-events.js';
 import { SystemSource } from '../../http/system-source.js';
+import { secondaryIsActive } from '../../reconcile/active.js';
 import { zeroCounters } from '../../streamer/counters.js';
 import { Economy } from '../economy.js';
 import { createFailover } from '../failover.js';
@@ -45,6 +46,7 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     await streamer.refreshFromStore();
     return streamer.snapshot();
   };
+  const lastSync = new Remembered(async () => (await snapshot()).lastSync ?? null);
   const system = new SystemSource({
     name: config.stream.name,
     settings: systemSettings(config),
@@ -69,10 +71,31 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
       economyRoutes(view),
       activityRoutes(rest ?? ALWAYS_AWAKE, systemClock.monotonic),
       routeRoutes(authority),
-      dbHealthRoutes({ controller, stream: null, economy: view, redact: runtime.redact }),
+      dbHealthRoutes({
+        controller,
+        stream: null,
+        lastSync: () => lastSync.value,
+        economy: view,
+        redact: runtime.redact,
+      }),
       controlRoutes(controller),
       listRoutes(controller),
       tablesRoutes(snapshot),
+      // Orders for the stream are left on the secondary, where its process looks for them within a minute.
+      reconcileRoutes({
+        tables: () => streamer.store.list(),
+        secondaryIsActive: () => secondaryIsActive(streamer.link, config.stream.name),
+        orderSync: async (table) => {
+          await streamer.store.orderResync(table, { goOn: true });
+          rest?.stir('order');
+        },
+        orderVerify: async (table, order) => {
+          await streamer.store.orderVerify(table, order);
+          rest?.stir('order');
+        },
+        ordered: (verb, tables, reason) =>
+          logger.info({ verb, tables, reason }, `A ${verb} of ${tables.length} tables was ordered over HTTP`),
+      }),
     ],
   });
   try {
@@ -84,6 +107,39 @@ export async function runController(runtime: Runtime, signal: AbortSignal): Prom
     await failover.close();
     await Promise.all([streamer.link.close(), streamer.source.close()]);
     logger.info({ reason: String(signal.reason ?? 'error') }, 'Stopped');
+  }
+}
+
+const REMEMBERED_MS = 30_000;
+
+/** The last answer of a question to the secondary, which may be away: whoever reads it never waits. */
+class Remembered<T> {
+  readonly #ask: () => Promise<T>;
+  #value: T | null = null;
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #asking = false;
+
+  constructor(ask: () => Promise<T>) {
+    this.#ask = ask;
+  }
+
+  /** Null before the first answer. */
+  get value(): T | null {
+    const now = systemClock.monotonic();
+    if (!this.#asking && now - this.#askedMs >= REMEMBERED_MS) {
+      this.#asking = true;
+      this.#askedMs = now;
+      void this.#ask()
+        .then((value) => {
+          this.#value = value;
+        })
+        // What was known stays.
+        .catch(() => undefined)
+        .finally(() => {
+          this.#asking = false;
+        });
+    }
+    return this.#value;
   }
 }
 

@@ -8,11 +8,16 @@ import { formatLsn } from '../../core/lsn.js';
 import type { VerifyResult } from '../../core/status.js';
 import { Usage } from '../../economy/usage.js';
 import { LinkUsageStore } from '../../economy/usage-store.js';
+import { colorsFor } from '../../log/colors.js';
 import { baseUrl } from '../remote.js';
 import { createStreamer, type Runtime } from '../runtime.js';
 import { assertSecondaryAnswers } from '../unreachable.js';
+import { screenLines } from '../watch-view.js';
+import { lookOnce } from './watch.js';
 
 const CONTROL_SQL = 'SELECT state, epoch::text, active, reason FROM db_redundancy.control WHERE stream = $1';
+
+const PATIENCE_MS = 3000;
 
 export async function status(
   runtime: Runtime,
@@ -20,6 +25,13 @@ export async function status(
   output: NodeJS.WriteStream,
 ): Promise<void> {
   const base = baseUrl(runtime.config);
+  const seen = options.json ? null : await lookOnce(base, AbortSignal.timeout(PATIENCE_MS));
+  if (seen !== null) {
+    const lines = screenLines(seen, colorsFor(output), Date.now(), output.columns);
+    // The last two are the foot of the screen.
+    output.write(`${lines.slice(0, -2).join('\n')}\n`);
+    return;
+  }
   const live = await fetch(new URL('/api/system/replication-lag', base), { signal: AbortSignal.timeout(3000) })
     .then(async (response) => (await response.json()) as Record<string, unknown>)
     .catch(() => null);
@@ -36,10 +48,8 @@ export async function status(
       activeDatabase: health.activeDatabase,
       ...(health.alerts ? { alerts: health.alerts } : {}),
     };
-    const both = { ...live, ...control };
-    const cost = economy && economyWords(economy);
-    if (options.json) output.write(`${JSON.stringify({ ...both, ...(economy ? { economy } : {}) }, null, 2)}\n`);
-    else output.write(describe({ ...both, ...(cost ? { cost } : {}) }));
+    const both = { ...live, ...control, ...(economy ? cost(economy, options.json) : {}) };
+    output.write(options.json ? `${JSON.stringify(both, null, 2)}\n` : describe(both));
     return;
   }
   await assertSecondaryAnswers(runtime, base);
@@ -82,7 +92,7 @@ export async function status(
       lastAppliedCommitAt: checkpoint.commitAtMs === null ? null : new Date(checkpoint.commitAtMs).toISOString(),
       epoch: checkpoint.epoch,
       lastSync: found.lastSyncAt,
-      ...(budget ? (options.json ? { budget } : { cost: economyWords({ rest: null, neon: null, budget }) }) : {}),
+      ...(budget ? cost({ rest: null, neon: null, budget }, options.json) : {}),
       tables: tables.map(({ schema, name, state, reason }) => ({
         ...{ table: `${schema}.${name}`, state, reason },
         verified: verified(found.statusOf({ schema, name }).lastVerify),
@@ -99,6 +109,10 @@ export async function status(
   }
 }
 
+function cost(economy: EconomyView, json = false): object {
+  return json ? { economy } : { cost: economyWords(economy) };
+}
+
 /** The last verify in a few words; null before the first. */
 function verified(result: VerifyResult | undefined): string | null {
   if (!result) return null;
@@ -110,14 +124,17 @@ function verified(result: VerifyResult | undefined): string | null {
 
 function describe(facts: Record<string, unknown>): string {
   const lines = Object.entries(facts).flatMap(([name, value]) => {
-    if (Array.isArray(value))
-      return value.map((each) =>
-        typeof each === 'string'
-          ? `  ${each}`
-          : `  ${Object.values(each as object)
-              .filter((part) => part !== null)
-              .join('  ')}`,
-      );
+    if (Array.isArray(value) && value.length > 0)
+      return [
+        `${name}:`,
+        ...value.map((each) =>
+          typeof each === 'string'
+            ? `  ${each}`
+            : `  ${Object.values(each as object)
+                .filter((part) => part !== null)
+                .join('  ')}`,
+        ),
+      ];
     if (typeof value === 'object' && value !== null)
       return [
         `${name}: ${Object.entries(value)

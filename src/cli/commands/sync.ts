@@ -8,6 +8,7 @@ import { ConfigurationError, RedundancyError } from '../../core/errors.js';
 import { displayName, type TableName, tableKey } from '../../core/ident.js';
 import { SecondaryActiveError, secondaryIsActive } from '../../reconcile/active.js';
 import type { Streamer } from '../../streamer/streamer.js';
+import type { StoredTable } from '../../streamer/tables-store.js';
 import { chosenTable } from '../chosen-table.js';
 import { createProgress } from '../progress.js';
 import { postControl } from '../remote.js';
@@ -16,6 +17,8 @@ import { createStreamer, type Runtime } from '../runtime.js';
 export interface SyncOptions {
   readonly table?: string;
   readonly full?: boolean;
+  /** One JSON document on standard output. */
+  readonly json?: boolean;
 }
 
 const POLL_MS = 500;
@@ -42,17 +45,22 @@ export async function orderSync(
   if (!(await postControl(runtime.config, '/api/system/sync', body)))
     await streamer.store.orderResync(only, { goOn: true });
   const running = streamer.run(AbortSignal.any([signal, stop.signal]));
-  const progress = createProgress(output, Date.now);
+  const progress = options.json ? null : createProgress(output, Date.now);
   try {
-    const update = () => progress.update(streamer.snapshot().tables);
+    const update = () => progress?.update(streamer.snapshot().tables);
     const tables = (await Promise.race([untilEqual(streamer, only, update, signal), running])) ?? [];
     const rows = tables.reduce((sum, table) => sum + table.rowsLoaded, 0);
-    output.write(`Sync completed: ${rows} records compared with the primary in ${tables.length} tables\n`);
+    if (options.json) output.write(`${JSON.stringify({ rows, tables: tables.map(result) }, null, 2)}\n`);
+    else output.write(`Sync completed: ${rows} records compared with the primary in ${tables.length} tables\n`);
   } finally {
-    progress.stop();
+    progress?.stop();
     stop.abort(new Error('done'));
     await running.catch(() => undefined);
   }
+}
+
+function result({ name, reason, rowsLoaded, schema, state }: StoredTable) {
+  return { schema, name, state, reason, rows: rowsLoaded };
 }
 
 async function untilEqual(streamer: Streamer, only: TableName | null, update: () => void, signal: AbortSignal) {

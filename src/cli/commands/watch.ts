@@ -58,6 +58,22 @@ export async function watch(
   }
 }
 
+/** The present state of the process at `base`; null where none answers, or one without events. */
+export async function lookOnce(base: string, signal: AbortSignal): Promise<Watched | null> {
+  const state = new WatchState(base);
+  const enough = new AbortController();
+  const either = AbortSignal.any([signal, enough.signal]);
+  try {
+    for await (const event of serverEvents(new URL('/api/system/events', base), either))
+      if ((await state.take(event, either)) && state.view !== null) return state;
+  } catch {
+    // Whoever asks goes on without.
+  } finally {
+    enough.abort();
+  }
+  return null;
+}
+
 class WatchState implements Watched {
   readonly base: string;
   view: SystemView | null = null;

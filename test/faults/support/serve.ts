@@ -46,7 +46,10 @@ export class Serve implements AsyncDisposable {
     this.process = process;
   }
 
-  static async start(environment: ServeEnvironment, command: 'serve' | 'streamer' = 'serve'): Promise<Serve> {
+  static async start(
+    environment: ServeEnvironment,
+    command: 'serve' | 'streamer' | 'controller' = 'serve',
+  ): Promise<Serve> {
     return new Serve(await spawnCli([command], { env: environment }));
   }
 
