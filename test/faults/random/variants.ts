@@ -147,8 +147,8 @@ export const VARIANTS: readonly Variant[] = [
     patches: [
       {
         file: 'pipeline/careful.js',
-        find: 'for (const relation of relations) {\n        await session.run({',
-        replace: 'for (const relation of []) {\n        await session.run({',
+        find: 'for (const relation of relations) {',
+        replace: 'for (const relation of []) {',
       },
     ],
     cluster: NO_SWEEP,
