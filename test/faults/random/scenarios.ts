@@ -71,7 +71,7 @@ export const SCENARIOS = {
     return NOTHING;
   },
 
-  /** G3: a leader stands still, what it sent is still under way, and another one takes over before that arrives. */
+  /** G3: a leader stands still while what it sent is under way, and another one takes over before that arrives. */
   'two leaders': async (stage) => {
     const { cluster, note } = stage;
     const leader = async () => {
@@ -82,21 +82,31 @@ export const SCENARIOS = {
       return rows[0]?.leader;
     };
     const first = await leader();
-    const rival = cluster.rival();
+    await using rival = cluster.rival();
+    const { target } = cluster.links;
+    // A long way to the target makes large batches; one of them is sent as a whole, and waits on its way.
+    target.delayMs = 300;
+    await works(stage, 60);
+    let underWay = false;
+    target.onData = (direction, data) => {
+      if (underWay || direction !== 'toTarget' || !data.includes('COMMIT')) return;
+      underWay = true;
+      target.stall();
+    };
+    await waitFor(() => underWay, { what: 'a COMMIT', timeoutMs: 10_000 });
+    target.onData = undefined;
+    target.delayMs = 0;
+    const asleep = cluster.streamer.sleep();
     try {
-      cluster.links.target.stall();
-      await works(stage, 40);
-      const asleep = cluster.streamer.sleep();
       await waitFor(async () => (await leader()) !== first, { what: 'another leader', timeoutMs: 60_000 });
-      note('another leader');
+      note(`another leader, pid ${rival.pid}`);
       await works(stage, 60);
-      cluster.links.target.resume();
-      await works(stage, 60);
-      asleep.wake();
+      target.resume();
       await works(stage, 60);
     } finally {
-      await rival[Symbol.asyncDispose]();
+      asleep.wake();
     }
+    await works(stage, 60);
     return NOTHING;
   },
 
