@@ -44,8 +44,7 @@ describeDialects('G4 soak', (dialect) => {
       };
       for (let number = 0; performance.now() < until; number++) {
         const result = await runEpisode({ cluster, seed: number, number, act, pauseMs: 15 });
-        const story = `${result.log.join('\n')}\n--- streamer\n${cluster.streamer.tail()}\n--- controller\n${cluster.controller.tail(80)}`;
-        expect(result.violations, result.violations.length > 0 ? story : '').toEqual([]);
+        expect(result.violations, result.violations.length > 0 ? cluster.story(result.log) : '').toEqual([]);
         acknowledged += result.acknowledged;
         changes += result.changes;
       }

@@ -102,7 +102,13 @@ export const VARIANTS: readonly Variant[] = [
         file: 'snapshot/loader.js',
         find: '() => readRange(client, table.chunk, after, range.upper, limits)',
         replace:
-          'async () => { const read = await readRange(client, table.chunk, after, range.upper, limits); await new Promise((resolve) => setTimeout(resolve, 250)); return read; }',
+          'async () => { const read = await readRange(client, table.chunk, after, range.upper, limits); await new Promise((resolve) => setTimeout(resolve, 500)); return read; }',
+      },
+      {
+        // Deleted rows that came back would be found at the end of a full sync; a first load has no such end.
+        file: 'snapshot/loader.js',
+        find: 'if (purge && !purge.done)',
+        replace: 'if (purge && purge.rangeNo === null)',
       },
     ],
     cluster: NO_SWEEP,

@@ -160,7 +160,11 @@ async function statements(client: PoolClient, transaction: Transaction, token: n
   if (journal)
     await client.query('INSERT INTO journal (element, note) VALUES ($1, $2)', [element, 'x'.repeat(no % 50)]);
   if (deletes !== null) await client.query('DELETE FROM parts WHERE event = $1', [deletes]);
-  if (deletes !== null) await client.query('DELETE FROM events WHERE id = $1', [deletes]);
+  if (deletes !== null) {
+    const { rowCount } = await client.query('DELETE FROM events WHERE id = $1', [deletes]);
+    // It is in the tail that a failover left behind: there is nothing yet that could be deleted.
+    if (rowCount === 0) transaction.deletes = null;
+  }
   if (token !== null) {
     await client.query('UPDATE tokens SET place = place + 1000, updated_at = clock_timestamp() WHERE token = $1', [
       token,

@@ -120,16 +120,20 @@ export class RunningStream implements AsyncDisposable {
 }
 
 export interface PairOptions {
+  /** Where the stream finds the secondary, once there is one: a role of its own for example. */
+  readonly secondaryUrl?: string | ((pair: DatabasePair) => Promise<string>);
   readonly dialect?: SecondaryDialect;
   /** PostgreSQL 18 or 14. */
   readonly primary?: 'newest' | 'oldest';
 }
 
 /** A pair of databases with `ddl` run on the primary, and a stream between them that has loaded everything. */
-export async function streamingPair(ddl: string, options: StreamOptions & PairOptions = {}) {
+export async function streamingPair(ddl: string, options: Omit<StreamOptions, 'secondaryUrl'> & PairOptions = {}) {
   const pair = await createDatabasePair('stream', options.dialect ?? 'postgres', options.primary ?? 'newest');
   await query(pair.primary.url, ddl);
-  const stream = new RunningStream(pair, options);
+  const { secondaryUrl: wanted = pair.secondary.url } = options;
+  const secondaryUrl = typeof wanted === 'string' ? wanted : await wanted(pair);
+  const stream = new RunningStream(pair, { ...options, secondaryUrl });
   await stream.streaming();
   return {
     pair,
