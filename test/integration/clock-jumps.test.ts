@@ -15,7 +15,7 @@ const DDL = `CREATE TABLE t (id int PRIMARY KEY, v text, updated_at timestamptz 
 it('G9 a clock that jumps stops neither stream nor sweep, and the lag stays true', async () => {
   let offsetMs = 0;
   const clock = { ...systemClock, now: () => Date.now() + offsetMs };
-  const reconcile = { sweepIntervalMs: 300, overlapMs: 1000, verifyIntervalMs: 0 };
+  const reconcile = { sweepIntervalMs: 300, overlapMs: 60_000, verifyIntervalMs: 0 };
   await using it_ = await streamingPair(DDL, { clock, reconcile });
   for (const days of [1, -2, 0]) {
     offsetMs = days * DAY;

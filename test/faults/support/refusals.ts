@@ -47,7 +47,7 @@ export class TargetRole implements AsyncDisposable {
     const sql =
       this.dialect === 'postgres'
         ? `SELECT 1 FROM pg_stat_activity WHERE usename = '${this.name}' AND wait_event_type = 'Lock'`
-        : `SELECT 1 FROM [SHOW QUERIES] WHERE user_name = '${this.name}' AND start < now() - interval '300ms'`;
+        : `SELECT 1 FROM [SHOW QUERIES] WHERE user_name = '${this.name}' AND start::timestamptz < now() - interval '300ms'`;
     await waitFor(async () => (await this.admin(sql)).length > 0, { what: 'the stream waits', timeoutMs: 30_000 });
   }
 
