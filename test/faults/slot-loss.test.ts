@@ -32,7 +32,7 @@ describeDialects(
       const { slot } = streamNames(pair);
       await query(pair.primary.url, LEDGER_DDL);
       await using first = await new RunningStream(pair).streaming();
-      await using load = new LedgerLoad(pair.primary.url, { seed, sessions: 2, pauseMs: 5 });
+      await using load = new LedgerLoad(pair.primary.url, { seed, sessions: 1, pauseMs: 20 });
       const said = (stream: RunningStream, reason: RegExp) => () =>
         stream.log.entries.some(({ level, message }) => level === 'error' && reason.test(message));
       const again = async (stream: RunningStream, fullSyncs: number) => {

@@ -15,11 +15,13 @@ const CANARY = 'kanarienvogel';
 const TOKEN = `${CANARY}-token-0123456789`;
 const HOSTILE = `x"; DROP TABLE t; -- <img src=x onerror=alert(1)>`;
 const NAME = `"${HOSTILE.replaceAll('"', '""')}"`;
+/** A table's name is the name of a type, too. */
+const ENUM = `"kind ${HOSTILE.replaceAll('"', '""')}"`;
 const LABEL = `it's "${HOSTILE}`;
 /** Schema, table, column, enum and label, publication: everything that has a name. */
 const DDL = `CREATE TABLE t (id int PRIMARY KEY, ${NAME} text);
-  CREATE SCHEMA ${NAME}; CREATE TYPE ${NAME}.${NAME} AS ENUM ('plain', '${LABEL.replaceAll("'", "''")}');
-  CREATE TABLE ${NAME}.${NAME} (${NAME} int PRIMARY KEY, kind ${NAME}.${NAME}, v text)`;
+  CREATE SCHEMA ${NAME}; CREATE TYPE ${NAME}.${ENUM} AS ENUM ('plain', '${LABEL.replaceAll("'", "''")}');
+  CREATE TABLE ${NAME}.${NAME} (${NAME} int PRIMARY KEY, kind ${NAME}.${ENUM}, v text)`;
 const PATHS = [
   '/',
   '/metrics',
@@ -90,9 +92,9 @@ describeDialects('security', (dialect) => {
     await query(pair.primary.url, `DROP PUBLICATION IF EXISTS ${NAME}`);
     // What the role owns is in the databases; roles are the servers'.
     await pair[Symbol.asyncDispose]();
-    await query((await getPrimary()).url(), `DROP ROLE ${role}`);
-    const revoke = dialect === 'postgres' ? '' : `REVOKE admin FROM ${role}; `;
-    await query((await getSecondary(dialect)).url(), `${revoke}DROP ROLE ${role}`);
+    await query((await getPrimary()).url(), `DROP ROLE IF EXISTS ${role}`);
+    if (dialect === 'cockroach') await query((await getSecondary(dialect)).url(), `REVOKE admin FROM ${role}`);
+    await query((await getSecondary(dialect)).url(), `DROP ROLE IF EXISTS ${role}`);
   }, 60_000);
 
   it('no password and no token is in any log line, page, metric or error, whatever breaks', async () => {
