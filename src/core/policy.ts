@@ -11,6 +11,8 @@ export interface Verdict {
   readonly hint: string;
 }
 
+export const READ_ONLY = '25006';
+
 const UNKNOWN_HINT = 'An error that is not known here; read the log line and report it.';
 
 /**
@@ -24,6 +26,11 @@ export function classify(error: unknown): Verdict {
   }
   const remedy = error instanceof RedundancyError ? error.remedy : undefined;
   return { action: 'halt', sqlstate: null, hint: remedy ?? UNKNOWN_HINT };
+}
+
+/** What a session was given when it began, it keeps, however that is mended: another one is needed. */
+export function spoilsSession({ action, sqlstate }: Verdict): boolean {
+  return action === 'reread-checkpoint' || sqlstate === READ_ONLY;
 }
 
 /** The SQLSTATE of an error or of the nearest of its causes; null when there is none. */

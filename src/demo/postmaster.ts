@@ -12,6 +12,8 @@ import { unrefStream } from './watchdog.js';
 export type StopMode = 'smart' | 'fast' | 'immediate';
 
 const START_TIMEOUT_MS = 60_000;
+/** What a server that accepts connections, or only readers, writes into its file. */
+const ACCEPTING: ReadonlySet<string> = new Set(['ready', 'standby']);
 const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 
 export interface LaunchOptions {
@@ -120,7 +122,7 @@ export class Postmaster {
     while (this.#running && Date.now() < deadline) {
       const lines = await pidFile(dataDir);
       // The last line is written when connections are accepted; a file left by a crash names another process.
-      if (lines[0] === String(this.pid) && lines[7] === 'ready') return;
+      if (lines[0] === String(this.pid) && ACCEPTING.has(lines[7] ?? '')) return;
       await sleep(8);
     }
     const messages = log.text(since);

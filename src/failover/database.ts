@@ -6,6 +6,7 @@
 import pg, { type ClientConfig } from 'pg';
 import { type DialectName, dialectOf } from '../apply/dialect.js';
 import type { Clock } from '../core/clock.js';
+import { READ_ONLY } from '../core/policy.js';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import type { Side } from '../core/route.js';
 import { socketOf } from '../core/socket-of.js';
@@ -109,7 +110,8 @@ export class Database {
       task.catch(() => undefined);
       return await Promise.race([task, deadline]);
     } catch (error) {
-      if ((error as { code?: string }).code === undefined || this.#open?.broken) this.#discard();
+      const { code } = error as { code?: string };
+      if (code === undefined || code === READ_ONLY || this.#open?.broken) this.#discard();
       throw error;
     } finally {
       timer.cancel();

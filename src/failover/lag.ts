@@ -11,8 +11,10 @@ export interface WalSample {
 
 const KEPT_MS = 3_600_000;
 
-/** Newest last; older than an hour is forgotten, but for the oldest needed. */
-export function noteSample(samples: readonly WalSample[], sample: WalSample): WalSample[] {
+/** Newest last; older than an hour is forgotten, but for the oldest needed. Where the clock has gone back, so have they. */
+export function noteSample(before: readonly WalSample[], sample: WalSample): WalSample[] {
+  const back = Math.max(0, (before.at(-1)?.atMs ?? sample.atMs) - sample.atMs);
+  const samples = afterRest(before, -back);
   return [...samples.filter((each) => each.atMs > sample.atMs - KEPT_MS), sample];
 }
 

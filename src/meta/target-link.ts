@@ -3,7 +3,7 @@ import type { QueryResult } from 'pg';
 import type { SqlStatement, TargetSession } from '../apply/target-session.js';
 import type { Backoff } from '../core/backoff.js';
 import type { Clock } from '../core/clock.js';
-import { classify } from '../core/policy.js';
+import { classify, spoilsSession } from '../core/policy.js';
 
 export interface TargetLinkOptions {
   readonly connect: () => Promise<TargetSession>;
@@ -52,9 +52,9 @@ export class TargetLink {
         session.done();
         return result;
       } catch (error) {
-        const { action } = classify(error);
-        if (action !== 'retry' && action !== 'reread-checkpoint') throw error;
-        if (action === 'reread-checkpoint' || this.#session?.broken) {
+        const verdict = classify(error);
+        if (verdict.action !== 'retry' && verdict.action !== 'reread-checkpoint') throw error;
+        if (spoilsSession(verdict) || this.#session?.broken) {
           this.#session?.destroy();
           this.#session = null;
         }

@@ -11,7 +11,7 @@ import type { Clock } from '../core/clock.js';
 import { crashPoint } from '../core/crash-points.js';
 import { FencedError, StreamHaltError, UnfitChangeError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
-import { classify } from '../core/policy.js';
+import { classify, spoilsSession } from '../core/policy.js';
 import type { StreamCounters } from '../core/status.js';
 import type { Binding } from './binding.js';
 import { applyCarefully, type CarefulContext } from './careful.js';
@@ -439,8 +439,7 @@ export class Applier {
         const verdict = classify(error);
         if (verdict.action === 'halt' || verdict.action === 'bisect') throw this.#halted(error);
         counters.batchRetries += 1;
-        const lost = verdict.action === 'reread-checkpoint' || verdict.sqlstate === '25006';
-        if (this.#session && (this.#session.broken || lost)) this.abandon();
+        if (this.#session && (this.#session.broken || spoilsSession(verdict))) this.abandon();
         else if (this.#session) await this.#session.rollback().catch(() => this.abandon());
         const waitMs = backoff.next();
         const reason = error instanceof Error ? error.message : String(error);

@@ -9,7 +9,7 @@ import { primaryTimes } from './changed-rows.js';
 import type { ComparedTable } from './compared-table.js';
 import type { ResultsStore, StoredSweep } from './results-store.js';
 import { type SweepParts, sweepTable } from './sweep-table.js';
-import { sweepWindow } from './sweep-window.js';
+import { sinceLast, sweepWindow } from './sweep-window.js';
 
 const PASSING = new Set(['retry', 'reread-checkpoint']);
 
@@ -81,7 +81,7 @@ async function sweepOne(
   const window = sweepWindow({
     ...times,
     cursorMs: last?.cursorMs ?? null,
-    elapsedMs: last ? clock.now() - Date.parse(last.at) : intervalMs,
+    elapsedMs: last ? sinceLast(last.at, intervalMs, clock.now()) : intervalMs,
     overlapMs,
   });
   try {

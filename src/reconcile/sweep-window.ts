@@ -32,6 +32,20 @@ export function sweepWindow({ cursorMs, elapsedMs, nowMs, oldestMs, overlapMs }:
   };
 }
 
+/**
+ * Since the last sweep, at the least: our own clock may go back as well, with the primary's where both are one machine's.
+ * @param lastAt ISO time by our clock
+ */
+export function sinceLast(lastAt: string, intervalMs: number, nowMs: number): number {
+  return Math.max(intervalMs, nowMs - Date.parse(lastAt));
+}
+
+/** Until what is done every `intervalMs` is due. A last time that is still to come was told by a clock that was wrong. */
+export function untilDue(lastAt: string, intervalMs: number, nowMs: number): number {
+  const last = Date.parse(lastAt);
+  return last > nowMs ? 0 : last + intervalMs - nowMs;
+}
+
 export type Swept = 'equal' | 'missing' | 'older' | 'newer';
 
 /**

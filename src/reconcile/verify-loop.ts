@@ -7,6 +7,7 @@ import { secondaryIsActive } from './active.js';
 import { Differences, isEqual, type VerifyOutcome } from './outcome.js';
 import type { ReconcilerParts, ReconcileSession } from './parts.js';
 import type { ReconcileState, VerifyOrder } from './state.js';
+import { untilDue } from './sweep-window.js';
 import { type VerifyParts, verifyTable } from './verify-table.js';
 
 const RETRY_MS = 10_000;
@@ -64,7 +65,7 @@ export class VerifyLoop {
     const interval = verifyIntervalMs * (pace?.() ?? 1);
     if (interval === 0) return Number.POSITIVE_INFINITY;
     const last = this.#state.lastVerify(entry);
-    return last ? Date.parse(last.at) + interval - this.#parts.clock.now() : 0;
+    return last ? untilDue(last.at, interval, this.#parts.clock.now()) : 0;
   }
 
   async #sleep(session: ReconcileSession, signal: AbortSignal): Promise<void> {

@@ -2,17 +2,26 @@
  * What an attacker tries first (SPEC sections 9, 13 and 15): passwords and tokens in anything that is said, control verbs
  * from a page of another origin, and names and reasons that are SQL or markup.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Serve, type ServeEnvironment, serveEnvironment } from '../faults/support/serve.js';
-import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
+import { createDatabasePair, type DatabasePair, getPrimary, getSecondary } from '../harness/cluster.js';
 import { spawnCli } from '../harness/process.js';
 import { TcpProxy } from '../harness/proxy.js';
+import { describeDialects } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
 
 const CANARY = 'kanarienvogel';
 const TOKEN = `${CANARY}-token-0123456789`;
 const HOSTILE = `x"; DROP TABLE t; -- <img src=x onerror=alert(1)>`;
+const NAME = `"${HOSTILE.replaceAll('"', '""')}"`;
+/** A table's name is the name of a type, too. */
+const ENUM = `"kind ${HOSTILE.replaceAll('"', '""')}"`;
+const LABEL = `it's "${HOSTILE}`;
+/** Schema, table, column, enum and label, publication: everything that has a name. */
+const DDL = `CREATE TABLE t (id int PRIMARY KEY, ${NAME} text);
+  CREATE SCHEMA ${NAME}; CREATE TYPE ${NAME}.${ENUM} AS ENUM ('plain', '${LABEL.replaceAll("'", "''")}');
+  CREATE TABLE ${NAME}.${NAME} (${NAME} int PRIMARY KEY, kind ${NAME}.${ENUM}, v text)`;
 const PATHS = [
   '/',
   '/metrics',
@@ -34,7 +43,7 @@ async function run(args: readonly string[], env: ServeEnvironment): Promise<{ co
   return { code, output: command.output() };
 }
 
-describe('security', () => {
+describeDialects('security', (dialect) => {
   let pair: DatabasePair;
   let proxies: { primary: TcpProxy; secondary: TcpProxy };
   let environment: ServeEnvironment;
@@ -42,11 +51,14 @@ describe('security', () => {
   let role: string;
 
   beforeAll(async () => {
-    pair = await createDatabasePair('security');
+    pair = await createDatabasePair('security', dialect);
     role = `canary_${pair.primary.name}`;
-    await query(pair.primary.url, `CREATE TABLE t (id int PRIMARY KEY, "${HOSTILE.replaceAll('"', '""')}" text)`);
-    for (const { url } of [pair.primary, pair.secondary])
-      await query(url, `CREATE ROLE ${role} LOGIN SUPERUSER PASSWORD '${CANARY}'`);
+    await query(pair.primary.url, DDL);
+    const superuser = `CREATE ROLE ${role} LOGIN SUPERUSER PASSWORD '${CANARY}'`;
+    await query(pair.primary.url, superuser);
+    // A CockroachDB without certificates knows no passwords, and does not ask for the one in the URL.
+    const admin = `CREATE ROLE ${role} LOGIN; GRANT admin TO ${role}`;
+    await query(pair.secondary.url, dialect === 'postgres' ? superuser : admin);
     proxies = { primary: await TcpProxy.start(pair.primary.url), secondary: await TcpProxy.start(pair.secondary.url) };
     const through = (side: 'primary' | 'secondary') => {
       const url = new URL(proxies[side].url(pair[side].url));
@@ -61,6 +73,7 @@ describe('security', () => {
       },
       {
         DB_CONTROL_TOKEN: TOKEN,
+        DB_PUBLICATION: HOSTILE,
         LOG_LEVEL: 'trace',
         DB_HEALTH_CHECK_INTERVAL_MS: '500',
         DB_HEALTH_TIMEOUT_MS: '500',
@@ -70,15 +83,19 @@ describe('security', () => {
     serve = await Serve.start(environment);
     await serve.leading();
     await serve.caughtUp();
-  });
+  }, 90_000);
 
   afterAll(async () => {
     await serve?.[Symbol.asyncDispose]();
     await proxies?.primary[Symbol.asyncDispose]();
     await proxies?.secondary[Symbol.asyncDispose]();
-    for (const { url } of [pair.primary, pair.secondary]) await query(url, `DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    await query(pair.primary.url, `DROP PUBLICATION IF EXISTS ${NAME}`);
+    // What the role owns is in the databases; roles are the servers'.
     await pair[Symbol.asyncDispose]();
-  });
+    await query((await getPrimary()).url(), `DROP ROLE IF EXISTS ${role}`);
+    if (dialect === 'cockroach') await query((await getSecondary(dialect)).url(), `REVOKE admin FROM ${role}`);
+    await query((await getSecondary(dialect)).url(), `DROP ROLE IF EXISTS ${role}`);
+  }, 60_000);
 
   it('no password and no token is in any log line, page, metric or error, whatever breaks', async () => {
     const seen: string[] = [];
@@ -145,7 +162,7 @@ describe('security', () => {
     expect(page.headers.get('content-security-policy')).not.toMatch(/unsafe-inline|unsafe-eval|\*/);
   });
 
-  it('a reason and a column that are SQL and markup stay what they are', async () => {
+  it('a reason that is SQL and markup stays what it is', async () => {
     const base = await serve.base();
     const order = (verb: string) =>
       fetch(`${base}/api/system/${verb}`, {
@@ -157,11 +174,33 @@ describe('security', () => {
     expect((await order('resume')).status).toBe(200);
     const history = (await (await fetch(`${base}/api/system/history`)).json()) as unknown;
     expect(JSON.stringify(history)).toContain(JSON.stringify(HOSTILE).slice(1, -1));
-    const column = `"${HOSTILE.replaceAll('"', '""')}"`;
-    await query(pair.primary.url, `UPDATE t SET ${column} = $1 WHERE id = 1`, [HOSTILE]);
-    await waitFor(
-      async () => (await query(pair.secondary.url, `SELECT 1 FROM t WHERE ${column} = $1`, [HOSTILE])).length === 1,
-      { what: 'the value' },
-    );
+  });
+
+  it('schema, table, column, enum, label and publication that are SQL and markup stay what they are', async () => {
+    const base = await serve.base();
+    const table = `${NAME}.${NAME}`;
+    await query(pair.primary.url, `INSERT INTO t (id, ${NAME}) VALUES (100, $1)`, [HOSTILE]);
+    await query(pair.primary.url, `INSERT INTO ${table} VALUES (1, $1, $2)`, [LABEL, HOSTILE]);
+    await query(pair.primary.url, `UPDATE ${table} SET v = v || v WHERE kind = $1`, [LABEL]);
+    await serve.caughtUp();
+    expect(await query(pair.secondary.url, `SELECT kind::text AS kind, v FROM ${table}`)).toEqual([
+      { kind: LABEL, v: HOSTILE + HOSTILE },
+    ]);
+    expect(await query(pair.secondary.url, `SELECT ${NAME} AS v FROM t WHERE id = 100`)).toEqual([{ v: HOSTILE }]);
+    const tables = (await (await fetch(`${base}/api/system/tables`)).json()) as unknown;
+    expect(JSON.stringify(tables)).toContain(JSON.stringify(HOSTILE).slice(1, -1));
+    // A label's value is one line, with its quotes escaped.
+    const metrics = await (await fetch(`${base}/metrics`)).text();
+    const escaped = HOSTILE.replaceAll('"', '\\"');
+    expect(metrics).toContain(escaped);
+    for (const line of metrics.split('\n')) expect(line).toMatch(/^(#.*|[a-z_]+(\{("(\\.|[^"\\])*"|[^"}])*\})? \S+|)$/);
+  });
+
+  it('a slot or a stream with such a name is refused', async () => {
+    for (const name of ['DB_REPLICATION_SLOT', 'DB_STREAM_NAME']) {
+      const { code, output } = await run(['status'], { ...environment, [name]: HOSTILE });
+      expect(code, name).toBe(2);
+      expect(output).toContain(name);
+    }
   });
 });

@@ -70,6 +70,7 @@ export class FaultCluster implements AsyncDisposable {
   #streaming: Readonly<Record<string, string>> = {};
   #programs: { streamer: Program; controller: Program } | null = null;
   #pools: RouterPool[] = [];
+  readonly #rivals: Program[] = [];
 
   private constructor(parts: {
     dialect: SecondaryDialect;
@@ -135,6 +136,12 @@ export class FaultCluster implements AsyncDisposable {
     return this.#asApplication(this.url(side), side);
   }
 
+  /** What happened, and what everybody said last. */
+  story(log: readonly string[]): string {
+    const said = [...this.#rivals, this.streamer].map((each) => `--- ${each.name}\n${each.tail()}`);
+    return [...log, ...said, '--- controller', this.controller.tail(80)].join('\n');
+  }
+
   /** Null when the controller does not answer. */
   async health(): Promise<Health | null> {
     const signal = AbortSignal.timeout(2000);
@@ -178,7 +185,9 @@ export class FaultCluster implements AsyncDisposable {
       DATABASE_URL: withoutTls(this.url('primary')),
       DATABASE_URL_SECONDARY: withoutTls(this.url('secondary')),
     };
-    return new Program('streamer', this.#options.dist, { ...this.#streaming, ...urls });
+    const rival = new Program('streamer', this.#options.dist, { ...this.#streaming, ...urls });
+    this.#rivals.push(rival);
+    return rival;
   }
 
   /** A command of the program, with the streamer's configuration. @returns what it printed */

@@ -15,8 +15,8 @@ export interface Transaction {
   readonly lists: readonly number[];
   /** Also a row in the table without a key. */
   readonly journal: boolean;
-  /** Event that it deletes, with its parts: one of its own writer. */
-  readonly deletes: number | null;
+  /** Event that it deletes, with its parts: one of its own writer. Null where there was none. */
+  deletes: number | null;
   /** Monotonic milliseconds: before its first statement, after the answer to the last. */
   readonly startMs: number;
   endMs: number;

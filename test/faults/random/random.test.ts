@@ -39,9 +39,8 @@ describeDialects('G1 G2 G3 G6 G7 G8 G9 G10 random faults', (dialect) => {
         const count = ROUNDS;
         const act = (stage: Stage) => misfortunes(stage, FAULTS, count);
         const result = await runEpisode({ cluster, seed, number, act, pauseMs: PAUSE_MS[dialect] });
-        const story = () =>
-          `--seed ${seed}\n${result.log.join('\n')}\n--- streamer\n${cluster.streamer.tail()}\n--- controller\n${cluster.controller.tail(80)}`;
-        expect(result.violations, result.violations.length > 0 ? story() : '').toEqual([]);
+        const story = result.violations.length > 0 ? `--seed ${seed}\n${cluster.story(result.log)}` : '';
+        expect(result.violations, story).toEqual([]);
         total.episodes += 1;
         total.rounds += count;
         total.missed += result.missed;

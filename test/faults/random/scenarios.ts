@@ -13,6 +13,8 @@ import { StubbornWriter } from './stubborn-writer.js';
 export type Scenario = (stage: Stage) => Promise<Happened>;
 
 const NOTHING: Happened = { missed: 0 };
+/** Known again among the bytes on a link. */
+const MARK = 'sent by a former leader';
 
 async function works(stage: Stage, transactions: number): Promise<void> {
   const goal = stage.workload.acknowledged + transactions;
@@ -71,32 +73,54 @@ export const SCENARIOS = {
     return NOTHING;
   },
 
-  /** G3: a leader stands still, what it sent is still under way, and another one takes over before that arrives. */
+  /** G3: a leader stands still while what it sent is under way, and another one takes over before that arrives. */
   'two leaders': async (stage) => {
-    const { cluster, note } = stage;
+    const { cluster, note, workload } = stage;
     const leader = async () => {
-      const rows = await query<{ leader: string }>(
-        cluster.url('secondary'),
-        'SELECT leader FROM db_redundancy.checkpoint',
-      );
-      return rows[0]?.leader;
+      const sql = 'SELECT leader FROM db_redundancy.checkpoint';
+      return (await query<{ leader: string }>(cluster.url('secondary'), sql))[0]?.leader;
     };
     const first = await leader();
-    const rival = cluster.rival();
+    await using rival = cluster.rival();
+    const { target } = cluster.links;
+    // Rows without a key, and nothing else in the batch: no key keeps them from being there twice.
+    await workload.pause();
+    const counted = async (side: 'primary' | 'secondary') => {
+      const sql = `SELECT (SELECT count(*) FROM events)::text || ' ' || (SELECT count(*) FROM journal)::text AS n`;
+      return (await query<{ n: string }>(cluster.url(side), sql))[0]?.n;
+    };
+    const level = async () => (await counted('primary')) === (await counted('secondary'));
+    await waitFor(level, { what: 'everything is applied' });
+    let underWay = false;
+    target.onData = (direction, data) => {
+      if (underWay || direction !== 'toTarget' || !data.includes(MARK)) return;
+      underWay = true;
+      target.stall();
+    };
+    await query(
+      cluster.url('primary'),
+      `INSERT INTO journal (element, note) SELECT id, '${MARK}' FROM events AS e
+       WHERE no > $1 AND NOT EXISTS (SELECT FROM journal AS j WHERE j.element = e.id)`,
+      [workload.after],
+    );
+    await waitFor(() => underWay, { what: 'the batch is on its way', timeoutMs: 10_000 });
+    target.onData = undefined;
+    const asleep = cluster.streamer.sleep();
     try {
-      cluster.links.target.stall();
-      await works(stage, 40);
-      const asleep = cluster.streamer.sleep();
+      workload.goOn();
       await waitFor(async () => (await leader()) !== first, { what: 'another leader', timeoutMs: 60_000 });
-      note('another leader');
+      note(`another leader, pid ${rival.pid}`);
       await works(stage, 60);
-      cluster.links.target.resume();
-      await works(stage, 60);
-      asleep.wake();
+      const there = `SELECT 1 FROM journal WHERE note = '${MARK}'`;
+      await waitFor(async () => (await query(cluster.url('secondary'), there)).length > 0, {
+        what: 'the other leader has applied it',
+      });
+      target.resume();
       await works(stage, 60);
     } finally {
-      await rival[Symbol.asyncDispose]();
+      asleep.wake();
     }
+    await works(stage, 60);
     return NOTHING;
   },
 

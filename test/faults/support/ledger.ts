@@ -2,6 +2,7 @@
  * A workload whose every effect is counted: each entry stands once in a table with a key and once in one without, where
  * a change that is applied twice cannot hide.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { expect } from 'vitest';
 import type { DatabasePair } from '../../harness/cluster.js';
@@ -22,12 +23,17 @@ export class LedgerLoad implements AsyncDisposable {
   entries = 0;
   readonly #url: string;
   readonly #sessions: Promise<void>[];
+  readonly #patient: boolean;
   #stopping = false;
   #failure: unknown;
 
-  /** @param pauseMs between two transactions of a session, on average */
-  constructor(url: string, options: { seed: number; sessions: number; pauseMs: number }) {
+  /**
+   * @param pauseMs between two transactions of a session, on average
+   * @param patient a session whose connection is lost goes on with its next entry; whether the last one is there, nobody knows
+   */
+  constructor(url: string, options: { seed: number; sessions: number; pauseMs: number; patient?: boolean }) {
     this.#url = url;
+    this.#patient = options.patient ?? false;
     this.#sessions = Array.from({ length: options.sessions }, (_, session) =>
       this.#run(session, new Random(options.seed + session), options.pauseMs).catch((error: unknown) => {
         this.#failure ??= error;
@@ -49,9 +55,7 @@ export class LedgerLoad implements AsyncDisposable {
   }
 
   async #run(session: number, random: Random, pauseMs: number): Promise<void> {
-    const client = new Client({ connectionString: this.#url });
-    client.on('error', () => undefined);
-    await client.connect();
+    let client: Client | null = null;
     try {
       for (let no = 1; !this.#stopping; no++) {
         const amount = random.int(-100, 100);
@@ -62,14 +66,29 @@ export class LedgerLoad implements AsyncDisposable {
         ];
         if (random.chance(0.2))
           statements.push(`UPDATE journal SET note = 'seen' WHERE session = ${session} AND no = ${random.int(1, no)}`);
-        await client.query(`BEGIN; ${statements.join('; ')}; COMMIT`);
-        this.entries += 1;
-        if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, random.int(0, 2 * pauseMs)));
+        try {
+          client ??= await connected(this.#url);
+          await client.query(`BEGIN; ${statements.join('; ')}; COMMIT`);
+          this.entries += 1;
+        } catch (error) {
+          if (!this.#patient) throw error;
+          await client?.end().catch(() => undefined);
+          client = null;
+          await sleep(50);
+        }
+        if (pauseMs > 0) await sleep(random.int(0, 2 * pauseMs));
       }
     } finally {
-      await client.end();
+      await client?.end();
     }
   }
+}
+
+async function connected(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
 }
 
 /** Nothing lost and nothing twice, by value: `entries` of them on both sides, each once in every table. */

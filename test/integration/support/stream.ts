@@ -2,7 +2,7 @@
 
 import { clientConfig } from '../../../src/config/client-config.js';
 import { parseDatabaseUrl } from '../../../src/config/database-url.js';
-import { systemClock } from '../../../src/core/clock.js';
+import { type Clock, systemClock } from '../../../src/core/clock.js';
 import type { TableName } from '../../../src/core/ident.js';
 import type { Log } from '../../../src/core/log.js';
 import { parseLsn } from '../../../src/core/lsn.js';
@@ -43,6 +43,8 @@ export interface StreamOptions {
   readonly reconcile?: ReconcileSchedule;
   /** Between two target transactions; none by default. */
   readonly breathMs?: number;
+  /** The system's by default. */
+  readonly clock?: Clock;
   /** Connection strings to use instead of the pair's own, through a proxy for example. */
   readonly primaryUrl?: string;
   readonly secondaryUrl?: string;
@@ -63,6 +65,7 @@ export class RunningStream implements AsyncDisposable {
 
   constructor(pair: DatabasePair, options: StreamOptions = {}) {
     this.#pair = pair;
+    const { clock = systemClock } = options;
     const config = (url: string) => clientConfig(parseDatabaseUrl(url));
     this.streamer = new Streamer({
       primary: config(options.primaryUrl ?? pair.primary.url),
@@ -75,13 +78,13 @@ export class RunningStream implements AsyncDisposable {
         largeTransactions: options.largeTransactions ?? 'atomic',
         loadConcurrency: 2,
       },
-      clock: systemClock,
+      clock,
       log: this.log,
       watchIntervalMs: 300,
       haltedRetryMs: 500,
       ...(options.reconcile ? { reconcile: options.reconcile } : {}),
       ...(options.breathMs === undefined ? {} : { breathMs: () => options.breathMs ?? 0 }),
-      schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock: systemClock, log: this.log }),
+      schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock, log: this.log }),
     });
     this.done = this.streamer.run(this.#abort.signal);
     this.done.catch(() => undefined);
@@ -120,16 +123,20 @@ export class RunningStream implements AsyncDisposable {
 }
 
 export interface PairOptions {
+  /** Where the stream finds the secondary, once there is one: a role of its own for example. */
+  readonly secondaryUrl?: string | ((pair: DatabasePair) => Promise<string>);
   readonly dialect?: SecondaryDialect;
   /** PostgreSQL 18 or 14. */
   readonly primary?: 'newest' | 'oldest';
 }
 
 /** A pair of databases with `ddl` run on the primary, and a stream between them that has loaded everything. */
-export async function streamingPair(ddl: string, options: StreamOptions & PairOptions = {}) {
+export async function streamingPair(ddl: string, options: Omit<StreamOptions, 'secondaryUrl'> & PairOptions = {}) {
   const pair = await createDatabasePair('stream', options.dialect ?? 'postgres', options.primary ?? 'newest');
   await query(pair.primary.url, ddl);
-  const stream = new RunningStream(pair, options);
+  const { secondaryUrl: wanted = pair.secondary.url } = options;
+  const secondaryUrl = typeof wanted === 'string' ? wanted : await wanted(pair);
+  const stream = new RunningStream(pair, { ...options, secondaryUrl });
   await stream.streaming();
   return {
     pair,
