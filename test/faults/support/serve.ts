@@ -64,10 +64,11 @@ export class Serve implements AsyncDisposable {
     return { code: response.status, body: (await response.json()) as Lag };
   }
 
-  /** Value of a metric without labels; 0 when there is none. */
-  async metric(name: string): Promise<number> {
+  /** Value of a metric, the first with this label; 0 when there is none. @param label for example `mode="awake"` */
+  async metric(name: string, label = ''): Promise<number> {
     const text = await (await fetch(`${await this.base()}/metrics`)).text();
-    const line = text.split('\n').find((each) => each.startsWith(`${name} `) || each.startsWith(`${name}{`));
+    const named = (line: string) => line.startsWith(`${name} `) || line.startsWith(`${name}{`);
+    const line = text.split('\n').find((each) => named(each) && each.includes(label));
     return Number(line?.slice(line.lastIndexOf(' ') + 1) ?? 0);
   }
 
