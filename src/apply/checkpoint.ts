@@ -31,7 +31,7 @@ export interface CheckpointRow extends Checkpoint {
  * is not the one that we left: a transaction of ours whose COMMIT seemed lost may still have committed, and then this
  * one would take effect twice. An error is the one answer that keeps a pipelined COMMIT behind it from committing.
  */
-export const CHECKPOINT_SQL = `
+const CHECKPOINT_SQL = `
 WITH moved AS (
   UPDATE db_redundancy.checkpoint
   SET lsn = $3, commit_at = coalesce($4::timestamptz, commit_at), partial_lsn = $5, partial_changes = $6::int8, renewed_at = now()

@@ -15,7 +15,7 @@ export interface TableShape {
 }
 
 /** A short-lived connection that hands over raw text. */
-export async function withCockroach<T>(connection: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
+async function withCockroach<T>(connection: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     keepAlive: true,
     connectionTimeoutMillis: 10_000,

@@ -8,7 +8,7 @@ import { DEFAULT_TABLES, parseTableList } from './tables.js';
  * Every environment variable (SPEC section 13): how its text is read, its default, and an example for the error
  * message. Messages complete the sentence "VARIABLE ..."; they show the value only where it cannot be a secret.
  */
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const HOUR_MS = 3_600_000;

@@ -17,7 +17,7 @@ export type DurableState = (typeof DURABLE_STATES)[number];
  * What only the leading controller knows: nothing changes for routers in these, so they are no epochs. After a restart
  * they are found again by probing, which is what they came from.
  */
-export const OBSERVED_STATES = ['SUSPECT', 'GUARD', 'PRIMARY_DOWN_HELD', 'MANUAL_REQUIRED'] as const;
+const OBSERVED_STATES = ['SUSPECT', 'GUARD', 'PRIMARY_DOWN_HELD', 'MANUAL_REQUIRED'] as const;
 export type ObservedState = (typeof OBSERVED_STATES)[number];
 export type FailoverState = DurableState | ObservedState;
 export const FAILOVER_STATES: readonly FailoverState[] = [...DURABLE_STATES, ...OBSERVED_STATES];

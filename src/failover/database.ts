@@ -16,7 +16,7 @@ export type TextRow = Record<string, string | null>;
 
 const GOODBYE_MS = 500;
 
-export class DeadlineError extends Error {
+class DeadlineError extends Error {
   constructor(side: Side, ms: number) {
     super(`The ${side} has not answered within ${ms} ms`);
     this.name = 'DeadlineError';

@@ -58,7 +58,7 @@ export class HealthRounds {
   }
 }
 
-export function distanceOf(pace: Pace, { intervalMs, suspectIntervalMs }: Rhythm): number {
+function distanceOf(pace: Pace, { intervalMs, suspectIntervalMs }: Rhythm): number {
   if (pace === 'steady') return intervalMs;
   if (pace === 'suspect') return suspectIntervalMs;
   return Math.max(SHORTEST_FOLLOW_MS, pace.followMs);

@@ -6,7 +6,7 @@ import type { PrimaryRest } from '../core/economy.js';
 import type { RouteModule } from './routes.js';
 
 /** Below the request timeout of servers and proxies on the way. */
-export const LONGEST_WAIT_MS = 25_000;
+const LONGEST_WAIT_MS = 25_000;
 
 export interface ActivityAnswer {
   readonly mode: PrimaryRest['mode'];

@@ -51,7 +51,7 @@ export function dbHealthRoutes(sources: HealthSources): RouteModule {
   };
 }
 
-export async function readHealth({ controller, economy, lastSync, redact, stream }: HealthSources): Promise<DbHealth> {
+async function readHealth({ controller, economy, lastSync, redact, stream }: HealthSources): Promise<DbHealth> {
   const snapshot = controller.snapshot();
   const streamed = stream?.snapshot() ?? null;
   const gap = streamed ?? (await controller.replication());

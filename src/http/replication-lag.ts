@@ -42,7 +42,7 @@ function publicStatus(status: StreamStatus): PublicStatus {
 /** A stream in any other state does not run: 503, whatever the lag. Detached is healthy (economy mode). */
 const RUNNING: ReadonlySet<StreamStatus> = new Set<StreamStatus>(['streaming', 'snapshot', 'detached']);
 
-export function replicationLag(snapshot: StreamSnapshot): ReplicationLag {
+function replicationLag(snapshot: StreamSnapshot): ReplicationLag {
   const { slot, tables } = snapshot;
   const count = (...states: string[]) => tables.filter((table) => states.includes(table.state)).length;
   return {

@@ -14,7 +14,7 @@ export interface RouteSource {
 }
 
 /** A comment line so often, so that a dead connection is noticed on both ends. */
-export const HEARTBEAT_MS = 2_000;
+const HEARTBEAT_MS = 2_000;
 
 const age = z.number().min(0).nullable();
 const count = z.int().min(0);

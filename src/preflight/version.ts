@@ -9,7 +9,7 @@ export interface ServerVersion {
   readonly label: string;
 }
 
-export const POSTGRES_MAJORS = { oldest: 14, newest: 18 } as const;
+const POSTGRES_MAJORS = { oldest: 14, newest: 18 } as const;
 const OLDEST_COCKROACH = { major: 22, minor: 1 } as const;
 
 /** Null when the text is neither PostgreSQL's nor CockroachDB's. */

@@ -33,7 +33,7 @@ export interface FollowerOptions {
   readonly mirror: ControlRow;
 }
 
-export const REQUEST_TIMEOUT_MS = 2_000;
+const REQUEST_TIMEOUT_MS = 2_000;
 /** A lease with less than this left is worth a reading of the control row. */
 const SHORT_MS = LEASE_TTL_MS - LEASE_RENEW_MS - 1_000;
 

@@ -4,7 +4,7 @@ import { WRITER_SQL } from '../core/writer.js';
  * One text form per value: every session that reads values from the primary (walsender, chunk reader, verify) runs with
  * these settings, whatever role, database or server defaults say.
  */
-export const TEXT_FORM_SETTINGS: ReadonlyArray<readonly [name: string, value: string]> = [
+const TEXT_FORM_SETTINGS: ReadonlyArray<readonly [name: string, value: string]> = [
   ['DateStyle', 'ISO, MDY'],
   ['IntervalStyle', 'postgres'],
   ['TimeZone', 'UTC'],

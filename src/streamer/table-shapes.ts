@@ -154,6 +154,6 @@ export class TableShapes {
   }
 }
 
-export function namesOf(relation: Relation): string[] {
+function namesOf(relation: Relation): string[] {
   return relation.columns.map((column) => column.name);
 }

@@ -12,7 +12,7 @@ export const TOKEN = 'a-token-of-the-tests';
 export const HIDDEN = 'hidden-password';
 
 /** A control verb, a page and an endless stream, as later parts of the surface have them. */
-export const exampleRoutes: RouteModule = (app, { control, closing }) => {
+const exampleRoutes: RouteModule = (app, { control, closing }) => {
   app.post('/api/system/pause', control, async (context) => context.json({ got: await readJsonObject(context) }));
   app.get('/page', (context) => context.html('<p>hi</p>', 200, { 'Content-Security-Policy': "default-src 'self'" }));
   app.get('/stream', (context) => {

@@ -6,7 +6,7 @@
 import type { Clock } from '../../src/core/clock.js';
 import type { Direction, TcpProxy } from './proxy.js';
 
-export const SLEEPS_AFTER_MS = 300_000;
+const SLEEPS_AFTER_MS = 300_000;
 
 interface Lane {
   rest: Buffer;

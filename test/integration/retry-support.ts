@@ -17,7 +17,7 @@ import type { SecondaryDialect } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
 import { TestLog } from './support/stream.js';
 
-export const DDL = `CREATE TABLE keyed (id int8 PRIMARY KEY, v text, big text); CREATE TABLE bag (a int8, b text); CREATE TABLE uniq (id int8 PRIMARY KEY, u int8 UNIQUE)`;
+const DDL = `CREATE TABLE keyed (id int8 PRIMARY KEY, v text, big text); CREATE TABLE bag (a int8, b text); CREATE TABLE uniq (id int8 PRIMARY KEY, u int8 UNIQUE)`;
 
 /** Where 40001 strikes: at the first statement whose text fits, so many times. */
 export interface Fault {

@@ -128,7 +128,7 @@ function checkReads({ element, outcome, reads }: Transaction, final: DatabaseSta
   return found;
 }
 
-export function beginsWith(line: readonly number[], beginning: readonly number[]): boolean {
+function beginsWith(line: readonly number[], beginning: readonly number[]): boolean {
   return line.length >= beginning.length && beginning.every((element, i) => line[i] === element);
 }
 

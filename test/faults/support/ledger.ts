@@ -16,7 +16,7 @@ ALTER TABLE journal REPLICA IDENTITY FULL;
 CREATE TABLE balance (id int PRIMARY KEY, total bigint NOT NULL, entries bigint NOT NULL);
 INSERT INTO balance VALUES (1, 0, 0);
 `;
-export const LEDGER_TABLES = ['ledger', 'journal', 'balance'] as const;
+const LEDGER_TABLES = ['ledger', 'journal', 'balance'] as const;
 
 export class LedgerLoad implements AsyncDisposable {
   /** Entries committed so far. */

@@ -32,7 +32,7 @@ import { FAST } from './failover.js';
 import { streamNames, TestLog } from './stream.js';
 
 /** A probe's deadline must not fall into a step of the clock. */
-export const LONGEST_STEP_MS = 30_000;
+const LONGEST_STEP_MS = 30_000;
 /** Half a second: what does not come then waits for the clock. */
 const MOST_TURNS = 400;
 const HEALTH = { intervalMs: 30_000, suspectIntervalMs: 30_000 };

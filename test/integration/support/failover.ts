@@ -41,7 +41,7 @@ export interface ControllerChoices {
   readonly rest?: ControllerRest;
 }
 
-export class RunningController implements AsyncDisposable {
+class RunningController implements AsyncDisposable {
   readonly log = new TestLog();
   readonly authority: LeasingAuthority;
   readonly controller: Controller;

@@ -98,7 +98,7 @@ function swapUnique(a: number, b: number): string {
 }
 
 /** The statements of one transaction, BEGIN and COMMIT (or, seldom, ROLLBACK) included. */
-export function randomTransaction(random: Random): string {
+function randomTransaction(random: Random): string {
   const statements = ['BEGIN'];
   const writes = random.chance(0.1) ? random.int(10, 25) : random.int(1, 5);
   for (let i = 0; i < writes; i++) {
