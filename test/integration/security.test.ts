@@ -193,7 +193,8 @@ describeDialects('security', (dialect) => {
     const metrics = await (await fetch(`${base}/metrics`)).text();
     const escaped = HOSTILE.replaceAll('"', '\\"');
     expect(metrics).toContain(escaped);
-    for (const line of metrics.split('\n')) expect(line).toMatch(/^(#.*|[a-z_]+(\{("(\\.|[^"\\])*"|[^"}])*\})? \S+|)$/);
+    for (const line of metrics.split('\n'))
+      expect(line).toMatch(/^(#.*|[a-z_0-9]+(\{("(\\.|[^"\\])*"|[^"}])*\})? \S+|)$/);
   });
 
   it('a slot or a stream with such a name is refused', async () => {
