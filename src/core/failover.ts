@@ -71,6 +71,28 @@ export interface SideHealth {
 }
 
 /** What the controller tells the world about itself. */
+export type RecoveryPhase =
+  /** The primary is away: changes of the secondary are followed, and their keys stored. */
+  | 'following'
+  /** The primary is back and fenced: what it committed and the secondary never got is merged (G8). */
+  | 'merging-tail'
+  /** The change source could not continue, or the tail could not be read: the two sides are compared as a whole. */
+  | 'comparing'
+  /** Keys written on the secondary are copied to the primary, continuously. */
+  | 'copying';
+
+export interface RecoveryProgress {
+  readonly phase: RecoveryPhase;
+  readonly tailMerged: boolean;
+  /** Age of the oldest change of the secondary that is not on the primary yet, milliseconds; null before copying. */
+  readonly lagMs: number | null;
+  readonly touchedKeys: number;
+  readonly copiedKeys: number;
+  readonly conflicts: number;
+  /** What keeps it from going on, one sentence; null when nothing does. */
+  readonly trouble: string | null;
+}
+
 export interface ControllerSnapshot {
   readonly leads: boolean;
   readonly state: FailoverState;
@@ -84,6 +106,8 @@ export interface ControllerSnapshot {
   readonly alerts: readonly string[];
   readonly failovers: number;
   readonly failbacks: number;
+  /** How far the primary is with what was written on the secondary; null while the primary is active. */
+  readonly recovery: RecoveryProgress | null;
 }
 
 export interface HistoryEntry {

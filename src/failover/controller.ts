@@ -139,13 +139,14 @@ export class Controller implements ControllerSurface {
       state: this.#machine.state,
       epoch: row?.epoch ?? 0,
       route: row && routeOf(row),
-      active: row?.active ?? 'primary',
+      active: row?.active ?? this.#parts.authority.route?.active ?? 'primary',
       paused: row?.paused ?? false,
       primary: this.#seen.primary.health(),
       secondary: this.#seen.secondary.health(),
       alerts: this.#said.alerts,
       failovers: this.#said.failovers,
       failbacks: this.#said.failbacks,
+      recovery: row?.active === 'secondary' && this.#leads ? this.#parts.recovery.progress() : null,
     };
   }
 

@@ -1,5 +1,5 @@
 import type { EconomyView } from '../core/economy.js';
-import type { ControllerSnapshot, ControllerSurface, SideHealth } from '../core/failover.js';
+import type { ControllerSnapshot, ControllerSurface, RecoveryProgress, SideHealth } from '../core/failover.js';
 import type { StatusSource, StreamSnapshot } from '../core/status.js';
 import type { RouteModule } from './routes.js';
 
@@ -11,9 +11,12 @@ export interface DbHealth {
   readonly activeDatabase: 'primary' | 'secondary';
   readonly lastSync: string | null;
   readonly syncStatus: SyncStatus;
+  /** `STARTING`: the control row has not been read yet. */
   readonly state: string;
   readonly epoch: number;
   readonly replication: { readonly lagSeconds: number; readonly lagBytes: number };
+  /** On the way back to the primary: how far it is with what was written on the secondary; not there otherwise. */
+  readonly recovery?: RecoveryProgress;
   /** Economy mode and budgets; not there where neither is known. */
   readonly economy?: EconomyView;
   /** What a person has to know, with what to run; not there when there is nothing. */
@@ -57,19 +60,26 @@ async function readHealth({ controller, economy, lastSync, redact, stream }: Hea
   const gap = streamed ?? (await controller.replication());
   const replication = { lagSeconds: gap?.lagSeconds ?? 0, lagBytes: gap?.lagBytes ?? 0 };
   const syncStatus = streamed ? statusOf(streamed) : elsewhere(snapshot, gap?.lagSeconds ?? null);
+  // A controller that has not seen the control row yet knows of no state: a guess would pass for one.
+  const known = snapshot.epoch > 0;
   return {
-    status: judge(snapshot, syncStatus),
+    status: known ? judge(snapshot, syncStatus) : 'unhealthy',
     primary: sideOf(snapshot.primary),
     secondary: sideOf(snapshot.secondary),
     activeDatabase: snapshot.active,
     lastSync: lastSync ? lastSync() : (streamed?.lastAppliedCommitAt ?? null),
     syncStatus,
-    state: snapshot.state,
+    state: known ? snapshot.state : 'STARTING',
     epoch: snapshot.epoch,
     replication,
+    ...(snapshot.recovery ? { recovery: told(snapshot.recovery, redact) } : {}),
     ...(economy ? { economy: economy() } : {}),
     ...(snapshot.alerts.length > 0 ? { alerts: snapshot.alerts.map(redact) } : {}),
   };
+}
+
+function told(progress: RecoveryProgress, redact: (text: string) => string): RecoveryProgress {
+  return { ...progress, trouble: progress.trouble === null ? null : redact(progress.trouble) };
 }
 
 function judge({ active, primary, secondary }: ControllerSnapshot, sync: SyncStatus): DbHealth['status'] {

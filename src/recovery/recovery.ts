@@ -3,29 +3,10 @@
  * again" (SPEC section 7: recovering, catch-up, failback). docs/decisions/0006-failover.md describes the order.
  * Every method may be called again after a crash of the controller; each finishes or repeats what was begun.
  */
+import type { RecoveryProgress } from '../core/failover.js';
 import type { Lsn } from '../core/lsn.js';
 
-export type RecoveryPhase =
-  /** The primary is away: changes of the secondary are followed, and their keys stored. */
-  | 'following'
-  /** The primary is back and fenced: what it committed and the secondary never got is merged (G8). */
-  | 'merging-tail'
-  /** The change source could not continue, or the tail could not be read: the two sides are compared as a whole. */
-  | 'comparing'
-  /** Keys written on the secondary are copied to the primary, continuously. */
-  | 'copying';
-
-export interface RecoveryProgress {
-  readonly phase: RecoveryPhase;
-  readonly tailMerged: boolean;
-  /** Age of the oldest change of the secondary that is not on the primary yet, milliseconds; null before copying. */
-  readonly lagMs: number | null;
-  readonly touchedKeys: number;
-  readonly copiedKeys: number;
-  readonly conflicts: number;
-  /** What keeps it from going on, one sentence; null when nothing does. */
-  readonly trouble: string | null;
-}
+export type { RecoveryPhase, RecoveryProgress } from '../core/failover.js';
 
 export interface DrainResult {
   /** Keys compared on both sides after the drain, and those that were copied once more because they differed. */

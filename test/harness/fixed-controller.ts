@@ -25,6 +25,7 @@ export class FixedController implements ControllerSurface {
     alerts: [],
     failovers: 1,
     failbacks: 2,
+    recovery: null,
   };
   orders: Order[] = [];
   result: Partial<OrderResult> | Error = {};

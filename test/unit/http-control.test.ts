@@ -64,6 +64,31 @@ describe('GET /api/system/db-health', () => {
     });
   });
 
+  it('tells how far the primary is on the way back, and what keeps it, without secrets', async () => {
+    await using it_ = await open();
+    const recovery = {
+      phase: 'merging-tail',
+      tailMerged: false,
+      lagMs: null,
+      touchedKeys: 7,
+      copiedKeys: 3,
+      conflicts: 1,
+    } as const;
+    const trouble = 'postgresql://u:hunter2@h is away';
+    it_.controller.current = { ...it_.controller.current, active: 'secondary', recovery: { ...recovery, trouble } };
+    const body = (await (await it_.get('/api/system/db-health')).json()) as Record<string, unknown>;
+    expect(body.recovery).toMatchObject(recovery);
+    expect(JSON.stringify(body)).not.toContain('hunter2');
+  });
+
+  it('does not pass a guess for a state before the control row was read', async () => {
+    await using it_ = await open();
+    it_.controller.current = { ...it_.controller.current, epoch: 0, route: null };
+    const response = await it_.get('/api/system/db-health');
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ status: 'unhealthy', state: 'STARTING' });
+  });
+
   it('has the alerts as well when there are any, without secrets', async () => {
     await using it_ = await open();
     it_.controller.current = { ...it_.controller.current, alerts: ['postgresql://u:hunter2@h is away'] };

@@ -25,7 +25,7 @@ const UP: SideHealth = {
 function controllerOf(more: Partial<ControllerSnapshot>) {
   const snapshot: ControllerSnapshot = {
     ...{ leads: true, state: 'PRIMARY_ACTIVE', epoch: 7, route: null, active: 'primary', paused: false },
-    ...{ primary: UP, secondary: UP, alerts: [], failovers: 0, failbacks: 0, ...more },
+    ...{ primary: UP, secondary: UP, alerts: [], failovers: 0, failbacks: 0, recovery: null, ...more },
   };
   return { snapshot: () => snapshot, replication: async () => null };
 }
