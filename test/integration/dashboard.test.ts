@@ -13,6 +13,7 @@ import { createDatabasePair } from '../harness/cluster.js';
 import { accessibilityProblems, begin, carryOut, shows } from '../harness/dashboard-page.js';
 import { spawnCli } from '../harness/process.js';
 import { query } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
 
 const TOKEN = 'the-token-of-the-dashboard';
 const USERS = `INSERT INTO users (wallet_address)
