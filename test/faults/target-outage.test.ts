@@ -1,7 +1,7 @@
 /**
  * The secondary is out of reach, first refusing connections, then half-open (packets vanish), while the primary goes on.
  * The program's own account of its lag is true all the time, and it resumes by itself (G2, G3, G10).
- * DB_TEST_LONG=1: each phase lasts until the lag has been 10 s, and the WAL that the slot retains is reported.
+ * DB_TEST_LONG=1: each phase lasts until the lag has been two minutes, and the WAL that the slot retains is reported.
  */
 import { expect, it, onTestFailed } from 'vitest';
 import { createDatabasePair } from '../harness/cluster.js';
@@ -14,7 +14,7 @@ import { expectLedger, LEDGER_DDL, LedgerLoad } from './support/ledger.js';
 import { type Lag, Serve, serveEnvironment } from './support/serve.js';
 
 const LONG = process.env.DB_TEST_LONG === '1';
-const LONGEST_LAG_SECONDS = LONG ? 10 : 2.5;
+const LONGEST_LAG_SECONDS = LONG ? 120 : 2.5;
 
 describeDialects('G2 G3 the secondary is out of reach', (dialect) => {
   it('tells the truth about the lag, and resumes by itself', async () => {
@@ -57,7 +57,7 @@ describeDialects('G2 G3 the secondary is out of reach', (dialect) => {
     console.log(
       `outage [${dialect}]: refused: lag up to ${refused.lagSeconds} s and ${refused.lagBytes} bytes, ${refused.slot?.retainedBytes} bytes retained, near again ${refusedFor} ms after; vanished: lag up to ${vanished.lagSeconds} s, given up ${givenUpAfter} ms and near again ${vanishedFor} ms after`,
     );
-  }, 300_000);
+  }, 600_000);
 });
 
 /**
@@ -83,7 +83,7 @@ async function lagWhileOut(serve: Serve, since: number): Promise<Lag> {
       const retained = !LONG || (body.slot?.retainedBytes ?? 0) > 10_000;
       return body.lagSeconds > LONGEST_LAG_SECONDS && body.lagBytes > 0 && retained && body;
     },
-    { what: 'the lag grows', timeoutMs: 40_000, fatal: () => true },
+    { what: 'the lag grows', timeoutMs: LONG ? 200_000 : 40_000, fatal: () => true },
   );
 }
 
