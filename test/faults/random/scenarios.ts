@@ -50,6 +50,13 @@ export const SCENARIOS = {
     const { cluster } = stage;
     cluster.links.target.stall();
     await works(stage, 60);
+    // What it tells the primary of all this has been told.
+    const since = new Date().toISOString();
+    const told = 'SELECT 1 FROM pg_stat_replication WHERE reply_time > $1::timestamptz';
+    await waitFor(async () => (await query(cluster.url('primary'), told, [since])).length > 0, {
+      what: 'the streamer tells the primary how far it is',
+      timeoutMs: 30_000,
+    });
     await cluster.streamer.kill();
     cluster.links.target.resume();
     await works(stage, 60);
