@@ -1,9 +1,12 @@
 /** The failover controller of the configuration, with its recovery. */
 import { clientConfig } from '../config/client-config.js';
 import { systemClock } from '../core/clock.js';
+import type { Order, OrderResult } from '../core/failover.js';
 import type { RouteAuthority } from '../core/route.js';
 import { type BuiltController, createController } from '../failover/create.js';
+import { Database } from '../failover/database.js';
 import type { ControllerRest } from '../failover/repose.js';
+import { survey } from '../failover/survey.js';
 import { DatabaseRecovery } from '../recovery/database-recovery.js';
 import type { Runtime } from './runtime.js';
 
@@ -38,16 +41,7 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
     primary,
     secondary,
     timeoutMs: config.health.timeoutMs,
-    settings: {
-      health: config.health,
-      thresholds: { failover: config.failover.threshold, failback: config.failback.threshold },
-      autoFailover: options.automatic && config.failover.auto,
-      autoFailback: options.automatic && config.failback.auto,
-      maxLagMs: config.failover.maxLagMs,
-      readyLagMs: READY_LAG_MS,
-      cooldownMs: config.failover.cooldownMs,
-      graceMs: GRACE_MS,
-    },
+    settings: { ...judgementOf(runtime, options.automatic), health: config.health, graceMs: GRACE_MS },
     drainTimeoutMs: config.failback.drainTimeoutMs,
     stateDir: config.stateDir,
     webhookUrl: config.alertWebhookUrl,
@@ -72,4 +66,31 @@ export function createFailover(runtime: Runtime, options: FailoverOptions): Buil
     ...(options.onStatement ? { onStatement: options.onStatement } : {}),
     crash: dying,
   });
+}
+
+/** The guards of an order, read without a controller: nothing is changed. */
+export async function surveyOf(runtime: Runtime, order: Order): Promise<OrderResult> {
+  const { config } = runtime;
+  const open = (side: 'primary' | 'secondary') =>
+    new Database({ side, purpose: 'survey', clock: systemClock, config: clientConfig(config[side]) });
+  const primary = open('primary');
+  const secondary = open('secondary');
+  try {
+    const settings = judgementOf(runtime, false);
+    const deadlineMs = config.health.timeoutMs;
+    return await survey({ stream: config.stream.name, primary, secondary, settings, deadlineMs }, order);
+  } finally {
+    await Promise.all([primary.close(), secondary.close()]);
+  }
+}
+
+function judgementOf({ config }: Runtime, automatic: boolean) {
+  return {
+    thresholds: { failover: config.failover.threshold, failback: config.failback.threshold },
+    autoFailover: automatic && config.failover.auto,
+    autoFailback: automatic && config.failback.auto,
+    maxLagMs: config.failover.maxLagMs,
+    readyLagMs: READY_LAG_MS,
+    cooldownMs: config.failover.cooldownMs,
+  };
 }

@@ -122,7 +122,7 @@ export function systemWords(
   resting = false,
 ): SystemWords {
   if (controller === null) return streamWords(stream);
-  if (controller.epoch === 0)
+  if (controller.state === 'STARTING')
     return {
       tone: 'busy',
       title: 'The state is not known yet',

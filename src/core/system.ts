@@ -30,7 +30,8 @@ export interface SystemSettings {
 
 export interface ControllerView {
   readonly leads: boolean;
-  readonly state: FailoverState;
+  /** `STARTING`: the control row was not read yet, and the epoch is 0. */
+  readonly state: FailoverState | 'STARTING';
   /** 0: the control row was not read yet. */
   readonly epoch: number;
   readonly active: Side;

@@ -83,6 +83,7 @@ export class Controller implements ControllerSurface {
     this.#orders = new Orders({
       ...situation,
       clock: parts.clock,
+      thresholds: parts.settings.thresholds,
       judgement: this.#judgement,
       said: this.#said,
       changes: this.#changes,

@@ -25,6 +25,16 @@ export function step(state: MachineState, event: Event, thresholds: Thresholds):
   return handler(counted, event, thresholds);
 }
 
+/** Why an order would be refused whatever the guards say; null when it would not. */
+export function refusalOf(
+  state: MachineState,
+  ordered: Omit<Extract<Event, { kind: 'ordered' }>, 'kind'>,
+  thresholds: Thresholds,
+): string | null {
+  const { effects } = step(state, { kind: 'ordered', ...ordered }, thresholds);
+  return effects.find((effect) => effect.kind === 'refuse')?.text ?? null;
+}
+
 function count(state: MachineState, probe: Extract<Event, { kind: 'probed' }>, { failover }: Thresholds): MachineState {
   const failures = state.primaryFailures + 1;
   return {

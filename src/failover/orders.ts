@@ -8,11 +8,13 @@ import type { Changes } from './changes.js';
 import type { ControlRow } from './control-row.js';
 import { describeRefusals, refusals } from './guards.js';
 import type { Judgement } from './judgement.js';
-import type { Event, MachineState } from './machine-types.js';
+import { refusalOf } from './machine.js';
+import type { Event, MachineState, Thresholds } from './machine-types.js';
 import type { Intent } from './next-row.js';
 import type { Observation } from './observation.js';
 
 export interface OrderParts {
+  readonly thresholds: Thresholds;
   readonly clock: Clock;
   readonly judgement: Judgement;
   readonly observation: Observation;
@@ -59,7 +61,10 @@ export class Orders {
     });
     const refused = refusals(guards, order);
     if (refused.length > 0) return answer(false, true, describeRefusals(refused));
-    if (order.dryRun) return answer(false, false, 'Every guard holds.');
+    if (order.dryRun) {
+      const no = refusalOf(this.#parts.machine(), { verb, how: how ?? 'crash' }, this.#parts.thresholds);
+      return answer(false, no !== null, no ?? 'Every guard holds.');
+    }
     const { epoch } = this.#known();
     said.lastAlert = null;
     const { actor, reason } = order;

@@ -147,7 +147,14 @@ export class SystemSource implements Disposable {
     const { active, alerts, epoch, leads: leading, paused, primary, route, secondary, state } = controller.snapshot();
     const side = (health: SideHealth) => ({ ...health, error: health.error === null ? null : redact(health.error) });
     return {
-      ...{ leads: leading, state, epoch, active, paused, since: route?.since ?? null },
+      ...{
+        leads: leading,
+        state: epoch > 0 ? state : ('STARTING' as const),
+        epoch,
+        active,
+        paused,
+        since: route?.since ?? null,
+      },
       ...{ primary: side(primary), secondary: side(secondary), alerts: alerts.map(redact), routers: routers?.() ?? 0 },
     };
   }

@@ -11,6 +11,7 @@ import { quoteIdent, quoteLiteral } from '../core/ident.js';
 import { formatLsn, type Lsn, maxLsn } from '../core/lsn.js';
 import { PgOutputDecoder, type PgOutputMessage, postgresTimeToMs } from './pgoutput.js';
 import { TEXT_FORM_SQL } from './session-settings.js';
+import { ShutdownWatch } from './shutdown-watch.js';
 import { standbyStatus } from './standby-status.js';
 
 /** What a session hands to its owner, synchronously and in WAL order. A throw from either ends the session with that error. */
@@ -86,16 +87,22 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
   let failure: unknown;
   let paused = false;
   let heardAt = performance.now();
+  /** It was paused at the last tick, and not resumed since. */
+  let stood = false;
 
   const fail = (error: unknown): void => {
     failure ??= error;
     wire?.stream.destroy();
   };
+  const shutdown = new ShutdownWatch(options.connection, fail);
   const sendStatus = (replyRequested = false): void => {
     if (wire?.stream.writable) wire.sendCopyFromChunk(standbyStatus(received, durable, Date.now(), replyRequested));
   };
   // A half-open connection looks like an idle primary: ask, and give up when no answer comes.
   const tick = (): void => {
+    // Its questions are not read either.
+    if (paused && stood) shutdown.suspect();
+    stood = paused;
     const silentMs = paused ? 0 : performance.now() - heardAt;
     if (silentMs > (options.silenceMs ?? SILENCE_MS))
       fail(new Error(`Connection terminated: the primary has been silent for ${Math.round(silentMs / 1000)} s`));
@@ -114,6 +121,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
         const asked = chunk[17] === 1;
         handler.keepalive(lsn, postgresTimeToMs(chunk.readBigInt64BE(9)), asked);
         if (asked) sendStatus();
+        if (asked && durable < received) shutdown.suspect();
       } else {
         throw new DecodeError(`Unknown replication packet 0x${(chunk[0] ?? 0).toString(16)} of ${chunk.length} bytes.`);
       }
@@ -194,6 +202,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     },
     resume() {
       paused = false;
+      stood = false;
       heardAt = performance.now();
       wire?.stream.resume();
     },

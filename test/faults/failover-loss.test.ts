@@ -9,6 +9,7 @@ import { openHttp } from '../harness/http-fixture.js';
 import { spawnCli } from '../harness/process.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query } from '../harness/sql.js';
+import { waitFor } from '../harness/wait.js';
 import { failoverRig } from '../integration/support/failover.js';
 import { expectVerified } from '../integration/support/reconcile.js';
 import { bothSides } from '../integration/support/stream.js';
@@ -95,5 +96,35 @@ describeDialects('G7 the active secondary dies', (dialect) => {
       await expectVerified(rig.stream);
     },
     240_000,
+  );
+
+  it.skipIf(dialect !== 'postgres')(
+    'or is shut down in an orderly way, which the catch-up that cannot confirm to it does not hold up',
+    async () => {
+      await using pair = await mortalPair('orderly', dialect);
+      await using rig = await failoverRig(pair, DDL, ['notes']);
+      await using running = await rig.control({ drainTimeoutMs: 30_000 }).settled();
+      expect(await running.order('failover'), running.describe()).toMatchObject({ done: true });
+      await running.reaches('READY', 40_000);
+      let acknowledged = 0;
+      const writing = (async () => {
+        for (;;) {
+          const [row] = await query<{ id: number }>(
+            rig.app.secondary,
+            `INSERT INTO notes (v) VALUES ('x') RETURNING id`,
+          );
+          if (row) acknowledged += 1;
+        }
+      })().catch(() => undefined);
+      await waitFor(() => acknowledged > 20, { what: 'the application writes' });
+      await pair.shutDown('secondary', 20_000);
+      await writing;
+      await pair.startAgain('secondary');
+      await running.reaches('READY', 40_000);
+      expect(await running.order('failback'), running.describe()).toMatchObject({ done: true });
+      const [row] = await query<{ n: number }>(pair.primary.url, 'SELECT count(*)::int AS n FROM notes');
+      expect(row?.n).toBeGreaterThanOrEqual(acknowledged);
+    },
+    120_000,
   );
 });

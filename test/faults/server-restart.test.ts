@@ -4,6 +4,7 @@
  * CockroachDB: `kill-cockroach`. The short form kills each of them once, and leaves the older copies to DB_TEST_LONG=1.
  */
 import { expect, it, onTestFailed } from 'vitest';
+import { sqlstateOf } from '../../src/core/policy.js';
 import { query } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
 import { testSeed } from '../integration/support/random.js';
@@ -71,7 +72,8 @@ it(`G2 G3 source and target are restarted (${HOW.join(', ')}), and the target is
   const from = log.entries.length;
   const promote = await asStandby(running.servers.secondary);
   await waitFor(
-    () => log.entries.slice(from).some(({ details }) => (details as { sqlstate?: string }).sqlstate === '25006'),
+    // By the applier, or at the start of the next session where the last has ended.
+    () => log.entries.slice(from).some(({ details }) => sqlstateOf((details as { err?: unknown }).err) === '25006'),
     { what: 'a read-only secondary' },
   );
   await promote();
@@ -80,6 +82,20 @@ it(`G2 G3 source and target are restarted (${HOW.join(', ')}), and the target is
   expect(there).toBeGreaterThanOrEqual(acknowledged);
   // Nothing was in doubt, so nothing was loaded anew.
   expect(streamer.counters.fullSyncs).toBe(0);
+}, 120_000);
+
+it('G2 a primary shuts down in an orderly way although the secondary is away, and cannot confirm', async () => {
+  await using running = await started();
+  const { primary, secondary } = running.servers;
+  await running.works();
+  await secondary.stop('immediate');
+  const { entries } = running.load;
+  await waitFor(() => running.load.entries > entries + 20, { what: 'changes that nobody confirms' });
+  await primary.stop('fast', 20_000);
+  await Promise.all([primary.startAgain(), secondary.startAgain()]);
+  await running.works();
+  const { acknowledged, there } = await running.equal();
+  expect(there).toBeGreaterThanOrEqual(acknowledged);
 }, 120_000);
 
 it.runIf(LONG)(

@@ -44,20 +44,45 @@ async function run(args: readonly string[], more: Record<string, string> = {}) {
   return { code, stdout: cli.output('stdout'), stderr: cli.output('stderr') };
 }
 
+/** What a dry run must leave as it is: rows of the controller, and of the heartbeat. */
+async function everything() {
+  const [control, lease, history] = await Promise.all(
+    ['control', 'controller', 'history'].map((name) =>
+      query(pair.secondary.url, `SELECT t::text FROM db_redundancy.${name} AS t ORDER BY 1`),
+    ),
+  );
+  const heartbeat = await query(pair.primary.url, 'SELECT h::text FROM db_redundancy.heartbeat AS h');
+  return { control, lease, history, heartbeat };
+}
+
 it('without a controller: dry run, refusal, failover and failback by the command itself', async () => {
-  const dry = await run(['failover', '--dry-run', '--json']);
-  expect(dry.code, dry.stderr).toBe(0);
-  const guards = (JSON.parse(dry.stdout) as OrderResult).guards;
-  expect(guards.map((guard) => guard.name)).toEqual([
-    ...['secondary-writable', 'stream-lag', 'tables-complete', 'tables-current', 'routers-cut-off', 'cool-down'],
-    'not-paused',
-  ]);
+  const early = await run(['failover', '--dry-run']);
+  expect(early.code).toBe(1);
+  expect(early.stderr).toMatch(/has no control row of the stream [^]*db:controller/);
   expect((await run(['pause', '--reason', 'maintenance'])).code).toBe(0);
+  const held = await run(['failover', '--dry-run']);
+  expect(held.code).toBe(3);
+  expect(held.stdout).toMatch(/✗ not-paused: paused/);
   const refused = await run(['failover']);
   expect(refused.code).toBe(3);
   expect(refused.stdout).toMatch(/✗ not-paused: paused/);
   expect(refused.stderr).toMatch(/--force/);
   expect((await run(['resume'])).code).toBe(0);
+
+  const before = await everything();
+  const dry = await run(['failover', '--dry-run', '--json']);
+  expect(dry.code, dry.stderr).toBe(0);
+  const { guards, ...rest } = JSON.parse(dry.stdout) as OrderResult;
+  expect(guards.map((guard) => guard.name)).toEqual([
+    ...['secondary-writable', 'stream-lag', 'tables-complete', 'tables-current', 'routers-cut-off', 'cool-down'],
+    'not-paused',
+  ]);
+  expect(rest).toMatchObject({ done: false, refused: false, how: 'switchover', state: 'PRIMARY_ACTIVE' });
+  const wrongWay = await run(['failback', '--dry-run', '--force']);
+  expect(wrongWay.code).toBe(3);
+  expect(wrongWay.stdout).toMatch(/The primary is active already/);
+  expect((await run(['pause', '--dry-run'])).stdout).toMatch(/failover and failback are on/);
+  expect(await everything()).toEqual(before);
 
   const over = await run(['failover', '--reason', 'a drill']);
   expect(over.code, over.stderr).toBe(0);
@@ -66,6 +91,15 @@ it('without a controller: dry run, refusal, failover and failback by the command
   );
   await query(rig.app.secondary, `INSERT INTO notes (v) VALUES ('on the secondary')`);
   await expect(query(rig.app.primary, `INSERT INTO notes (v) VALUES ('x')`)).rejects.toMatchObject({ code: '28000' });
+
+  const overTwice = await run(['failover', '--dry-run', '--force']);
+  expect(overTwice.code).toBe(3);
+  expect(overTwice.stdout).toMatch(/The secondary is active already/);
+  const there = await everything();
+  const dryBack = await run(['failback', '--dry-run', '--force']);
+  expect(dryBack.code, dryBack.stderr).toBe(0);
+  expect(dryBack.stdout).toMatch(/✓ tail-merged: not known without a controller/);
+  expect(await everything()).toEqual(there);
 
   const cool = await run(['failback']);
   expect(cool.code).toBe(3);

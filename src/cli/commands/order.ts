@@ -8,7 +8,7 @@ import { systemClock } from '../../core/clock.js';
 import { ConfigurationError, RedundancyError } from '../../core/errors.js';
 import type { Guard, Order, OrderResult, Verb } from '../../core/failover.js';
 import { leaseMsOf } from '../../failover/health.js';
-import { createFailover } from '../failover.js';
+import { createFailover, surveyOf } from '../failover.js';
 import type { Runtime } from '../runtime.js';
 
 export interface OrderOptions {
@@ -39,7 +39,8 @@ export async function order(
     allowDataLoss: options.allowDataLoss ?? false,
   };
   const base = await runningController(runtime);
-  const result = base === null ? await directly(runtime, wanted, signal) : await ask(runtime, base, wanted, signal);
+  const alone = wanted.dryRun ? surveyOf : directly;
+  const result = base === null ? await alone(runtime, wanted, signal) : await ask(runtime, base, wanted, signal);
   output.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : describe(wanted, result));
   if (result.refused) {
     throw new RedundancyError(`${verb} was refused: ${result.message}`, {

@@ -10,12 +10,15 @@ import { DiskCockroach } from './disk-cockroach.js';
 interface Server extends AsyncDisposable {
   url(database: string): string;
   kill(): Promise<void>;
+  shutDown(timeoutMs: number): Promise<void>;
   /** Resolves when it answers. */
   startAgain(): Promise<void>;
 }
 
 export interface MortalPair extends DatabasePair {
   kill(side: Side): Promise<void>;
+  /** In an orderly way, as an administrator does. Rejects where the server has not come to its end by then. */
+  shutDown(side: Side, timeoutMs: number): Promise<void>;
   startAgain(side: Side): Promise<void>;
 }
 
@@ -43,6 +46,7 @@ export async function mortalPrimary(name: string, dialect: SecondaryDialect): Pr
     primary: { name, url: server.url(name) },
     secondary: shared.secondary,
     kill: (side) => only(side).kill(),
+    shutDown: (side, timeoutMs) => only(side).shutDown(timeoutMs),
     startAgain: (side) => only(side).startAgain(),
     [Symbol.asyncDispose]: async () => {
       await server[Symbol.asyncDispose]();
@@ -72,6 +76,7 @@ export async function mortalPair(name: string, dialect: SecondaryDialect): Promi
       primary: { name, url: primary.url(name) },
       secondary: { name, url: secondary.url(name) },
       kill: (side) => servers[side].kill(),
+      shutDown: (side, timeoutMs) => servers[side].shutDown(timeoutMs),
       startAgain: (side) => servers[side].startAgain(),
       [Symbol.asyncDispose]: close,
     };
@@ -81,8 +86,9 @@ export async function mortalPair(name: string, dialect: SecondaryDialect): Promi
   }
 }
 
-function postgres(name: string): Promise<Server> {
-  return EmbeddedServer.start({ name, settings: { fsync: 'off', wal_level: 'logical' } });
+async function postgres(name: string): Promise<Server> {
+  const server = await EmbeddedServer.start({ name, settings: { fsync: 'off', wal_level: 'logical' } });
+  return Object.assign(server, { shutDown: (timeoutMs: number) => server.stop('fast', timeoutMs) });
 }
 
 /** With the settings of a fresh cluster: its changefeeds resolve some seconds behind the present. */
@@ -92,6 +98,7 @@ async function cockroach(): Promise<Server> {
   return {
     url: (database) => server.url(database),
     kill: () => server.kill(),
+    shutDown: () => Promise.reject(new Error('This server is only killed')),
     startAgain: async () => {
       server.startAgain();
       await server.answers();
