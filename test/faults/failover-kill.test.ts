@@ -41,7 +41,7 @@ const UNDONE: Readonly<Record<string, string>> = {
 const isLate = (point: string) => point.startsWith('settle-primary');
 const ALL = [...ENTERED, ...STEP_POINTS];
 const SHORT: Readonly<Record<SecondaryDialect, readonly string[]>> = {
-  postgres: ['promote:held', 'reopen-secondary:opened', 'entered:DRAINING/primary', 'settle-primary:opened'],
+  postgres: ['promote:held', 'entered:DRAINING/primary'],
   cockroach: ['promote:opened'],
 };
 const TOKEN = 'a-token-of-the-kill-test';

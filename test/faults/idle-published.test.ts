@@ -1,7 +1,7 @@
 /**
  * Published tables stand still while others write: the slot must follow, or the primary's disk fills with WAL that
  * nobody needs; and an idle stream must not cost the secondary a statement for each step.
- * DB_TEST_LONG=1 writes 1 GB of WAL, otherwise 200 MB.
+ * DB_TEST_LONG=1 writes 1 GB of WAL, otherwise 120 MB.
  */
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
@@ -15,7 +15,7 @@ import { RunningStream, streamNames } from '../integration/support/stream.js';
 
 const MB = 1_000_000;
 const MIB = 2 ** 20;
-const WRITTEN = process.env.DB_TEST_LONG === '1' ? 1000 * MB : 200 * MB;
+const WRITTEN = process.env.DB_TEST_LONG === '1' ? 1000 * MB : 120 * MB;
 const BYTES_PER_SECOND = 30 * MB;
 const MOST_RETAINED = 32 * MIB;
 /** A step of 4 MiB or more is stored (DEFAULT_IDLE_POLICY), one more each 30 s, and some for what else is asked. */

@@ -12,7 +12,7 @@ import { Random, testSeed } from '../integration/support/random.js';
 import { expectLedger, LEDGER_DDL, LedgerLoad } from './support/ledger.js';
 import { Serve, serveEnvironment, slotOf } from './support/serve.js';
 
-const KILLS = process.env.DB_TEST_LONG === '1' ? 50 : 8;
+const KILLS = process.env.DB_TEST_LONG === '1' ? 50 : 5;
 
 describeDialects('G2 G3 the streamer is killed', (dialect) => {
   it(`loses nothing and applies nothing twice over ${KILLS} kills`, async () => {

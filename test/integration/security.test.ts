@@ -109,12 +109,15 @@ describeDialects('security', (dialect) => {
       }
     };
     await readAll();
-    const troubled = async () => (await serve.lag()).body.status !== 'streaming';
+    const TROUBLE = {
+      secondary: /Apply on the secondary failed|Stream interrupted/,
+      primary: /Stream interrupted/,
+    } as const;
     for (const side of ['secondary', 'primary'] as const) {
       await proxies[side].refuse();
       proxies[side].cut('rst');
       await query(pair.primary.url, `INSERT INTO t (id) SELECT coalesce(max(id), 0) + 1 FROM t`);
-      await waitFor(troubled, { what: `trouble with the ${side}`, timeoutMs: 20_000 }).catch(() => undefined);
+      await waitFor(() => TROUBLE[side].test(serve.process.output()), { what: `trouble with the ${side}` });
       await waitFor(() => /Health check failed for/.test(serve.process.output()), { what: 'a failed probe' });
       await readAll();
       seen.push((await run(['status', '--verbose'], environment)).output);
