@@ -34,7 +34,7 @@ const TOKEN = 'a-token-of-the-fault-tests';
 const ROUTERS = 2;
 const ROLE = 'application';
 /** A probe writes, which takes a busy CockroachDB longer: what is no fault must not look like one. */
-const HEALTH_TIMEOUT_MS = { postgres: '500', cockroach: '2000' } as const;
+const PROBE_MS = { postgres: '500', cockroach: '2000' } as const;
 
 /** A server that tests kill. */
 export interface Server extends AsyncDisposable {
@@ -210,9 +210,9 @@ export class FaultCluster implements AsyncDisposable {
       DB_SYNC_TABLES: RANDOM_TABLES.join(','),
       DB_SYNC_INTERVAL_MS: '4000',
       DB_VERIFY_INTERVAL_MS: '15000',
-      DB_HEALTH_CHECK_INTERVAL_MS: '500',
+      DB_HEALTH_CHECK_INTERVAL_MS: PROBE_MS[this.dialect],
       DB_HEALTH_SUSPECT_INTERVAL_MS: '500',
-      DB_HEALTH_TIMEOUT_MS: HEALTH_TIMEOUT_MS[this.dialect],
+      DB_HEALTH_TIMEOUT_MS: PROBE_MS[this.dialect],
       DB_COOLDOWN_MS: '2000',
       DB_FAILBACK_DRAIN_TIMEOUT_MS: '15000',
       DB_CONTROL_TOKEN: TOKEN,
