@@ -19,7 +19,10 @@ function escaped(text: string): string {
 /** First step of the dialog, by keyboard. @param name null: it is open already */
 export async function begin(page: Page, name: string | null, token: string): Promise<void> {
   if (name !== null) {
-    await page.focus(`[data-order="${name}"]`);
+    // One that is not offered yet takes no focus, and the key would go to the button that had it before.
+    const button = page.locator(`[data-order="${name}"]:enabled`);
+    await button.waitFor({ state: 'visible' });
+    await button.focus();
     await page.keyboard.press('Enter');
   }
   await page.fill('#order-reason', 'tested in a browser');
@@ -32,6 +35,13 @@ export async function carryOut(page: Page, result: RegExp): Promise<void> {
   await shows(page, '#order-result', result);
   await page.keyboard.press('Enter');
   await expect.poll(() => page.isVisible('dialog')).toBe(false);
+}
+
+/** Nothing is to be scrolled sideways, once the chart has followed the window. */
+export async function fits(page: Page, width: number, height: number): Promise<void> {
+  await page.setViewportSize({ width, height });
+  const read = () => page.evaluate<number>('document.documentElement.scrollWidth');
+  await expect.poll(read, { message: `it fits in ${width}` }).toBeLessThanOrEqual(width);
 }
 
 /** What axe-core finds, as sentences. Evaluated from outside: the page's policy lets no script in. */

@@ -7,7 +7,7 @@ import { systemRoutes } from '../../src/http/system-events.js';
 import { SystemSource } from '../../src/http/system-source.js';
 import { ask } from '../harness/broker.js';
 import { CHROMIUM, TestBrowser } from '../harness/chromium.js';
-import { accessibilityProblems, shows } from '../harness/dashboard-page.js';
+import { accessibilityProblems, fits, shows } from '../harness/dashboard-page.js';
 import { FixedController } from '../harness/fixed-controller.js';
 import { FixedStatus } from '../harness/fixed-status.js';
 import { openHttp } from '../harness/http-fixture.js';
@@ -62,8 +62,7 @@ describe.skipIf(CHROMIUM === null)('dashboard in economy mode, in Chromium', () 
       [1280, 1000],
       [360, 740],
     ] as const) {
-      await page.setViewportSize({ width, height });
-      expect(await page.evaluate<number>('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      await fits(page, width, height);
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme });
         expect(await accessibilityProblems(page), `${colorScheme}, ${width}`).toEqual([]);

@@ -10,10 +10,9 @@ import { WAYBANK_DDL } from '../../src/demo/waybank-schema.js';
 import { Serve, serveEnvironment } from '../faults/support/serve.js';
 import { CHROMIUM, TestBrowser } from '../harness/chromium.js';
 import { createDatabasePair } from '../harness/cluster.js';
-import { accessibilityProblems, begin, carryOut, shows } from '../harness/dashboard-page.js';
+import { accessibilityProblems, begin, carryOut, fits, shows } from '../harness/dashboard-page.js';
 import { spawnCli } from '../harness/process.js';
 import { query } from '../harness/sql.js';
-import { waitFor } from '../harness/wait.js';
 
 const TOKEN = 'the-token-of-the-dashboard';
 const USERS = `INSERT INTO users (wallet_address)
@@ -110,11 +109,7 @@ describe.skipIf(CHROMIUM === null)('dashboard in Chromium', () => {
     );
     await page.click('#conflicts summary');
     await shows(page, '#conflicts [data-differs="true"] td code', HOSTILE);
-    await page.setViewportSize({ width: 360, height: 740 });
-    // The chart follows a moment after the window.
-    await waitFor(async () => (await page.evaluate<number>('document.documentElement.scrollWidth')) <= 360, {
-      what: 'the page is as wide as a telephone',
-    });
+    await fits(page, 360, 740);
     expect(await accessibilityProblems(page)).toEqual([]);
     await watcher.waitForLine(/PRIMARY_ACTIVE epoch 1\d active primary · The primary is active · stream streaming/);
     watcher.kill('SIGINT');
