@@ -10,6 +10,8 @@ export interface TargetLinkOptions {
   readonly clock: Clock;
   readonly backoff: Backoff;
   readonly signal: AbortSignal;
+  /** Told why a statement is asked again, each time; waits of minutes must not be silent. */
+  readonly onRetry?: (error: unknown, waitMs: number) => void;
 }
 
 export class TargetLink {
@@ -40,7 +42,7 @@ export class TargetLink {
   }
 
   async #attempt<T>(work: (session: TargetSession) => Promise<T>): Promise<T> {
-    const { backoff, clock, connect, signal } = this.#options;
+    const { backoff, clock, connect, onRetry, signal } = this.#options;
     for (;;) {
       signal.throwIfAborted();
       try {
@@ -58,7 +60,9 @@ export class TargetLink {
           this.#session?.destroy();
           this.#session = null;
         }
-        await clock.sleep(backoff.next(), signal);
+        const waitMs = backoff.next();
+        onRetry?.(error, waitMs);
+        await clock.sleep(waitMs, signal);
       }
     }
   }

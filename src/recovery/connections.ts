@@ -41,6 +41,8 @@ export function secondaryLink(options: RecoveryOptions, signal: AbortSignal): Ta
     clock: options.clock,
     backoff: new Backoff({ initialMs: initial, maxMs: max }),
     signal,
+    onRetry: (error, waitMs) =>
+      options.log.warn({ err: error, waitMs }, 'The secondary did not answer the recovery, which asks it again'),
   });
 }
 
