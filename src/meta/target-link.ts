@@ -14,7 +14,20 @@ export interface TargetLinkOptions {
   readonly onRetry?: (error: unknown, waitMs: number) => void;
 }
 
-export class TargetLink {
+/** What the users of a link need of it. */
+export interface Link {
+  /** Runs a statement that may be repeated. Retries while the secondary is out of reach, until the link is closed. */
+  run(text: string, values?: readonly (string | null)[]): Promise<QueryResult<Record<string, string | null>>>;
+  /** The same for several statements; calls are served one after the other. */
+  with<T>(work: (session: TargetSession) => Promise<T>): Promise<T>;
+}
+
+/** A connection that work on a link uses as well. */
+export interface OtherConnection {
+  readonly broken: Error | null;
+}
+
+export class TargetLink implements Link {
   readonly #options: TargetLinkOptions;
   #session: TargetSession | null = null;
   #queue: Promise<unknown> = Promise.resolve();
@@ -23,16 +36,24 @@ export class TargetLink {
     this.#options = options;
   }
 
-  /** Runs a statement that may be repeated. Retries while the secondary is out of reach, until the signal is aborted. */
   run(text: string, values: readonly (string | null)[] = []): Promise<QueryResult<Record<string, string | null>>> {
     return this.with((session) => session.run({ text, values } satisfies SqlStatement));
   }
 
-  /** The same for several statements; calls are served one after the other. */
   with<T>(work: (session: TargetSession) => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(() => this.#attempt(work));
-    this.#queue = turn.catch(() => undefined);
-    return turn;
+    return this.#take(work, null);
+  }
+
+  /**
+   * The same link for work that uses another connection too: what fails when that one is lost is not tried again here,
+   * where it would fail without end.
+   */
+  beside(other: OtherConnection): Link {
+    const take = <T>(work: (session: TargetSession) => Promise<T>) => this.#take(work, other);
+    return {
+      run: (text, values = []) => take((session) => session.run({ text, values })),
+      with: take,
+    };
   }
 
   async close(): Promise<void> {
@@ -41,7 +62,13 @@ export class TargetLink {
     await session?.close();
   }
 
-  async #attempt<T>(work: (session: TargetSession) => Promise<T>): Promise<T> {
+  #take<T>(work: (session: TargetSession) => Promise<T>, other: OtherConnection | null): Promise<T> {
+    const turn = this.#queue.then(() => this.#attempt(work, other));
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #attempt<T>(work: (session: TargetSession) => Promise<T>, other: OtherConnection | null): Promise<T> {
     const { backoff, clock, connect, onRetry, signal } = this.#options;
     for (;;) {
       signal.throwIfAborted();
@@ -60,6 +87,7 @@ export class TargetLink {
           this.#session?.destroy();
           this.#session = null;
         }
+        if (other?.broken) throw error;
         const waitMs = backoff.next();
         onRetry?.(error, waitMs);
         await clock.sleep(waitMs, signal);

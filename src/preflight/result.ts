@@ -10,7 +10,7 @@ export interface PreflightResult {
   /** The statement or the step that mends it; several lines where several tables need one each. */
   readonly remedy?: string;
   readonly severity: 'error' | 'warning';
-  /** True when waiting may be enough: the server could not be reached, or was starting. */
+  /** True when waiting may be enough: the server could not be reached, was starting, or takes no writes for now. */
   readonly transient?: boolean;
 }
 
@@ -30,6 +30,7 @@ export function check(
     ok: false,
     detail: problem.detail ?? detail,
     severity: problem.severity ?? 'error',
+    ...(problem.transient ? { transient: true } : {}),
     ...(problem.remedy === undefined ? {} : { remedy: problem.remedy }),
   };
 }
@@ -40,4 +41,6 @@ export interface Problem {
   readonly remedy?: string;
   /** `error` by default. */
   readonly severity?: Severity;
+  /** A process that runs for long waits for its end. */
+  readonly transient?: boolean;
 }

@@ -27,9 +27,10 @@ async function readOnlyCheck(client: ClientBase, dialect: 'postgres' | 'cockroac
     check('secondary-writable', 'Server takes writes', {
       detail: 'transactions are read-write',
       problem: standby
-        ? { detail: 'the server is a standby (in recovery)', remedy: 'Use the URL of its primary.' }
+        ? { transient: true, detail: 'the server is a standby (in recovery)', remedy: 'Use the URL of its primary.' }
         : readonly === 'on'
           ? {
+              transient: true,
               detail: 'default_transaction_read_only is on',
               remedy:
                 'ALTER ROLE ... RESET default_transaction_read_only; for the role of DATABASE_URL_SECONDARY (and of its database).',

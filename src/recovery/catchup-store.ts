@@ -4,7 +4,7 @@
  */
 import type { TargetSession } from '../apply/target-session.js';
 import { formatLsn, type Lsn, parseLsn } from '../core/lsn.js';
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import { inTransaction } from './connections.js';
 import type { RecoveryPhase } from './recovery.js';
 import { RecoveryEndedError } from './recovery-errors.js';
@@ -55,7 +55,7 @@ export class CatchupStore {
    * The recovery is this object's from the first call on; a later one throws a RecoveryEndedError when it is another's
    * by then. Null when there is none.
    */
-  async claim(link: TargetLink): Promise<CatchupRow | null> {
+  async claim(link: Link): Promise<CatchupRow | null> {
     if (!this.#claimed) {
       const text = 'UPDATE db_redundancy.catchup SET owner = $2, updated_at = now() WHERE stream = $1';
       const { rowCount } = await link.run(text, [this.#stream, this.#owner]);

@@ -7,7 +7,7 @@ import { Patience } from '../apply/patience.js';
 import { TargetSession } from '../apply/target-session.js';
 import { Backoff } from '../core/backoff.js';
 import { sqlstateOf } from '../core/policy.js';
-import { TargetLink } from '../meta/target-link.js';
+import { type Link, TargetLink } from '../meta/target-link.js';
 import type { RecoveryOptions } from './options.js';
 
 const WRITER_SQL = `SET default_transaction_read_only = off; SET db_redundancy.writer = 'on'`;
@@ -47,7 +47,7 @@ export function secondaryLink(options: RecoveryOptions, signal: AbortSignal): Ta
 }
 
 /** One transaction, repeated as a whole when it may be. */
-export function inTransaction<T>(link: TargetLink, work: (session: TargetSession) => Promise<T>): Promise<T> {
+export function inTransaction<T>(link: Link, work: (session: TargetSession) => Promise<T>): Promise<T> {
   return link.with(async (session) => {
     try {
       await session.exec('BEGIN');

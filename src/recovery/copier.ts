@@ -6,7 +6,7 @@ import type { TargetSession } from '../apply/target-session.js';
 import type { Clock } from '../core/clock.js';
 import { displayName, tableKey } from '../core/ident.js';
 import type { Log } from '../core/log.js';
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import { syncBag } from './bags.js';
 import { type CompareSides, differingKeys } from './compare.js';
 import type { CopyContext } from './copy-context.js';
@@ -22,7 +22,7 @@ import type { RefusedRow } from './write-rows.js';
 export interface CopierOptions extends CopyContext {
   readonly primary: TargetSession;
   readonly sides: CompareSides;
-  readonly link: TargetLink;
+  readonly link: Link;
   readonly clock: Clock;
   readonly log: Log;
   readonly at: (point: CrashPoint) => Promise<void>;

@@ -3,7 +3,7 @@
  * source tells when it has come so far, and where its word takes seconds (CockroachDB) the rows themselves are asked at the
  * same time. Whichever is done first is enough; what cannot be read leaves the waiting.
  */
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import { type CatchupRow, isMerged } from './catchup-store.js';
 import type { Following } from './following.js';
 import type { Journal, TouchedKey } from './journal.js';
@@ -14,7 +14,7 @@ import { readRecent } from './recent-changes.js';
 export interface WholeParts {
   readonly following: Following;
   readonly journal: Journal;
-  readonly link: TargetLink;
+  readonly link: Link;
   readonly options: RecoveryOptions;
 }
 

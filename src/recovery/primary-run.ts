@@ -1,7 +1,7 @@
 /** What the work on a returned primary is done with, as long as one connection to it lives. */
 import type { TargetSession } from '../apply/target-session.js';
 import { formatLsn, type Lsn } from '../core/lsn.js';
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import { TablesStore } from '../streamer/tables-store.js';
 import type { CatchupStore } from './catchup-store.js';
 import type { CopierOptions } from './copier.js';
@@ -22,8 +22,8 @@ export interface PrimaryRun {
 
 export interface RunParts {
   readonly options: RecoveryOptions;
-  readonly link: TargetLink;
-  readonly evidence: TargetLink;
+  readonly link: Link;
+  readonly evidence: Link;
   readonly journal: Journal;
   readonly store: CatchupStore;
   readonly primary: TargetSession;

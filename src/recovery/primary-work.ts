@@ -201,8 +201,9 @@ export class PrimaryWork {
     const { evidence, following, journal, link, options, state, store } = this.#parts;
     return prepareRun({
       options,
-      link,
-      evidence,
+      // A primary that dies in the middle is not the secondary's fault.
+      link: link.beside(primary),
+      evidence: evidence.beside(primary),
       journal,
       store,
       primary,

@@ -8,7 +8,7 @@
  */
 import type { TargetSession } from '../apply/target-session.js';
 import { formatLsn, type Lsn } from '../core/lsn.js';
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import type { CatchupStore } from './catchup-store.js';
 import { type Conflict, conflictsStatement } from './conflicts.js';
 import { inTransaction } from './connections.js';
@@ -31,7 +31,7 @@ export interface TailItem {
 
 export interface SettleContext {
   readonly stream: string;
-  readonly link: TargetLink;
+  readonly link: Link;
   readonly primary: TargetSession;
   readonly tables: RecoveryTables;
   readonly store: CatchupStore;
@@ -41,7 +41,7 @@ export interface SettleContext {
   /** The journal holds everything up to now; null: it is no evidence. */
   readonly upToDate: (() => Promise<void>) | null;
   /** Beside the transaction, which may not see what was stored since it began. */
-  readonly evidence: TargetLink;
+  readonly evidence: Link;
   readonly nowMs: () => number;
 }
 

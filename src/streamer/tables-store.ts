@@ -2,7 +2,7 @@
 import type { TableName } from '../core/ident.js';
 import { tableKey } from '../core/ident.js';
 import type { TableState } from '../core/status.js';
-import type { TargetLink } from '../meta/target-link.js';
+import type { Link } from '../meta/target-link.js';
 import type { VerifyOrder } from '../reconcile/state.js';
 
 /** A column of the primary as it was when the secondary's table was last made to fit. */
@@ -32,10 +32,10 @@ export interface StoredTable extends TableName {
 }
 
 export class TablesStore {
-  readonly #link: TargetLink;
+  readonly #link: Link;
   readonly #stream: string;
 
-  constructor(link: TargetLink, stream: string) {
+  constructor(link: Link, stream: string) {
     this.#link = link;
     this.#stream = stream;
   }

@@ -91,7 +91,10 @@ export async function serve(runtime: Runtime, signal: AbortSignal, withControlle
   const either = AbortSignal.any([signal, over.signal]);
   try {
     // A process that starts in the middle of an outage must not give up: what waiting may mend is left to the stream.
-    assertPreflight((await runPreflight(config)).filter((result) => !result.transient));
+    const found = await runPreflight(config);
+    assertPreflight(found.filter((result) => !result.transient));
+    for (const { detail, ok, remedy, title, transient } of found)
+      if (transient && !ok) logger.warn({ detail, remedy }, `Not ready yet: ${title}: ${detail}`);
     const controlling = Promise.all([
       failover?.controller.run(either),
       economy.run(either),

@@ -6,6 +6,7 @@ import { STEP_POINTS } from '../../../src/failover/crash-points.js';
 import { RECOVERY_POINTS } from '../../../src/recovery/options.js';
 import type { SecondaryDialect } from '../../harness/secondary-dialects.js';
 import { query } from '../../harness/sql.js';
+import { waitFor } from '../../harness/wait.js';
 import type { Random } from '../../integration/support/random.js';
 import { type FaultCluster, LINKS } from './cluster.js';
 
@@ -252,7 +253,10 @@ async function withSetting(admin: string, setting: string, ms: number): Promise<
   try {
     await sleep(ms);
   } finally {
-    await query(admin, `ALTER DATABASE faults RESET ${setting.split(' ')[0]}; ${renew}`);
+    // Another fault may have taken the server away, or just then change the same row.
+    const reset = `ALTER DATABASE faults RESET ${setting.split(' ')[0]}; ${renew}`;
+    const done = () => query(admin, reset).then(() => true);
+    await waitFor(done, { what: 'the setting is taken back', timeoutMs: 30_000 });
   }
 }
 
