@@ -17,10 +17,13 @@ describeDialects('the secondary', (dialect) => {
         pair.secondary.url,
         `ALTER DATABASE ${pair.secondary.name} CONFIGURE ZONE USING gc.ttlseconds = 90000`,
       );
+    // The server of the tests may have no role yet that a fence could keep out.
+    const application = `application_${randomBytes(5).toString('hex')}`;
+    await query(pair.secondary.url, `CREATE ROLE ${application} LOGIN`);
     const results = await runPreflight({
       ...wanted(pair.primary.url, 'a'),
       secondary: parseDatabaseUrl(pair.secondary.url),
-    });
+    }).finally(() => query(pair.secondary.url, `DROP ROLE ${application}`));
     expect(ids(results, 'error')).toEqual([]);
     expect(ids(results, 'warning')).toEqual(['primary-wal-keep']);
     expect(found(results, 'both-different')?.ok).toBe(true);
