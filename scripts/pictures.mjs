@@ -85,8 +85,10 @@ async function order(base, verb, reason) {
 }
 
 /** Some seconds of work by an application, with pauses as they come. */
-async function work(url, seconds) {
-  const workload = await Workload.open({ connectionString: url, connections: 4, perSecond: 40 });
+async function work(urls, base, seconds) {
+  const [primary, secondary] = urls.map((connectionString) => ({ connectionString }));
+  const pool = { primary, secondary, controllerUrl: base, token: TOKEN };
+  const workload = await Workload.open({ pool, connections: 4, perSecond: 40 });
   for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
     const pause = AbortSignal.timeout(Math.round(2000 + Math.random() * 5000));
     await workload.run(pause);
@@ -128,13 +130,13 @@ try {
   const page = await (await browser.newContext({ locale: 'en-GB' })).newPage();
   await page.goto(base);
   await order(base, 'verify', 'before maintenance');
-  await work(primary, Number(process.env.WORK_SECONDS ?? 90));
+  await work([primary, secondary], base, Number(process.env.WORK_SECONDS ?? 90));
   await order(base, 'failover', 'maintenance of the primary');
   await until(base, 'READY', ({ state }) => state === 'READY');
   await picture(page, 'dashboard-dark', 'dark', 1280, 1090);
   await order(base, 'failback', 'maintenance is done');
   await until(base, 'streaming again', ({ syncStatus }) => syncStatus === 'healthy');
-  const more = work(primary, 25);
+  const more = work([primary, secondary], base, 25);
   await sleep(20_000);
   await picture(page, 'dashboard-light', 'light', 1280, 1090);
   await picture(page, 'dashboard-phone', 'light', 360, 860);
