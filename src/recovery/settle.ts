@@ -48,6 +48,9 @@ export interface SettleContext {
 /** A key was written between two looks, and is not there: only looking again tells. */
 class LookAgain extends Error {}
 
+/** Rows of the transaction are written all the time, and it cannot end. */
+class Contended extends Error {}
+
 /** What is seen of one table's rows. */
 interface Sight {
   readonly primary: ReadonlyMap<string, StoredRow>;
@@ -69,20 +72,60 @@ type ByTable<T> = ReadonlyMap<RecoveryTable, T>;
  * @returns rows that won and that the secondary refuses: to be settled again when all others are
  */
 export async function settle(context: SettleContext, items: readonly TailItem[], last: boolean): Promise<TailItem[]> {
-  if (items.length === 0) return [];
-  const keys = keysByTable(items);
-  const primary = await eachTable(keys, (table, rowKeys) =>
-    readRows(context.primary, table, 'primary', rowKeys, { values: true }),
-  );
-  for (;;) {
+  const cockroach = context.tables.dialect === 'cockroach';
+  for (let rest = items; rest.length > 0; ) {
+    const keys = keysByTable(rest);
+    const primary = await eachTable(keys, (table, rowKeys) =>
+      readRows(context.primary, table, 'primary', rowKeys, { values: true }),
+    );
     // Locks are held while the journal catches up: most of that is done before.
-    if (context.tables.dialect === 'postgres') await context.upToDate?.();
+    if (!cockroach) await context.upToDate?.();
+    const wanted = rest;
+    let attempts = 0;
     try {
-      return await inTransaction(context.link, (session) => settleOnce(context, session, items, keys, primary, last));
+      return await inTransaction(context.link, (session) => {
+        attempts += 1;
+        if (cockroach && attempts > 1) throw new Contended();
+        return settleOnce(context, session, wanted, keys, primary, last);
+      });
     } catch (error) {
-      if (!(error instanceof LookAgain)) throw error;
+      if (error instanceof Contended) rest = await settleForSecondary(context, rest, keys, primary);
+      else if (!(error instanceof LookAgain)) throw error;
     }
   }
+  return [];
+}
+
+/**
+ * Without locks, a transaction that has read a row which is written all the time never ends. Where the secondary wins it
+ * need not: whatever is written there later wins, too. So those rows are decided upon by what was read before, and no row
+ * of the application is part of the transaction that says so.
+ * @returns the others: rows that the primary wins as far as can be seen
+ */
+async function settleForSecondary(
+  context: SettleContext,
+  items: readonly TailItem[],
+  keys: ByTable<readonly string[]>,
+  primary: ByTable<ReadonlyMap<string, StoredRow>>,
+): Promise<TailItem[]> {
+  const { evidence, fence, journal, link, store, stream } = context;
+  const secondary = await eachTable(keys, (table, rowKeys) =>
+    evidence.with((session) => readRows(session, table, 'secondary', rowKeys, { values: true })),
+  );
+  await context.upToDate?.();
+  const known = await lookAt(context, keys);
+  const plan = planOf(context, items, sightsOf(keys, primary, secondary, known));
+  const settled = plan.settled.filter((item) => !plan.primaryWins.includes(item));
+  const ids = new Set(settled.map(touchedId));
+  const conflicts = latest(plan.conflicts.filter((conflict) => ids.has(touchedId(conflict))));
+  await inTransaction(link, async (session) => {
+    const { failoverEpoch, journalComplete } = await store.lock(session);
+    if (context.upToDate && !journalComplete) throw new JournalGapError();
+    if (settled.length > 0) await session.run(journal.settled(named(context, settled), formatLsn(fence)));
+    if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(context, plan.secondaryWins)));
+    if (conflicts.length > 0) await session.run(conflictsStatement(stream, failoverEpoch, conflicts));
+  });
+  return plan.primaryWins;
 }
 
 async function settleOnce(
@@ -93,30 +136,21 @@ async function settleOnce(
   primary: ByTable<ReadonlyMap<string, StoredRow>>,
   last: boolean,
 ): Promise<TailItem[]> {
-  const { evidence, fence, journal, store, stream, tables } = context;
+  const { fence, journal, store, stream, tables } = context;
   const locking = tables.dialect === 'postgres';
   if (!locking) await session.exec('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE');
   const secondary = await eachTable(keys, (table, rowKeys) =>
     readRows(session, table, 'secondary', rowKeys, { values: true, lock: locking }),
   );
   await context.upToDate?.();
-  const look = () =>
-    eachTable(keys, (table, rowKeys) =>
-      evidence.with((other) => journal.find(other, table, [...rowKeys, '*truncated'])),
-    );
-  const known = await look();
-  const sights = new Map(
-    [...keys.keys()].map((table): [RecoveryTable, Sight] => [
-      table,
-      { primary: of(primary, table), secondary: of(secondary, table), journal: of(known, table) },
-    ]),
-  );
+  const known = await lookAt(context, keys);
+  const sights = sightsOf(keys, primary, secondary, known);
   const plan = planOf(context, items, sights);
   const refused = await writeWinners(session, plan.primaryWins, sights, tables);
   const claimed = plan.primaryWins.filter(({ rowKey, table }) => !of(secondary, table).has(rowKey));
   if (locking && context.upToDate && claimed.length > 0) {
     await context.upToDate();
-    const again = await look();
+    const again = await lookAt(context, keys);
     for (const { rowKey, table } of claimed)
       if (of(again, table).get(rowKey)?.at !== of(known, table).get(rowKey)?.at) throw new LookAgain();
   }
@@ -134,18 +168,39 @@ async function settleOnce(
   const settled = plan.settled.filter((item) => !late.includes(item) && !kept.includes(item));
   const ids = new Set(settled.map(touchedId));
   const conflicts = latest(plan.conflicts.filter((conflict) => ids.has(touchedId(conflict))));
-  const named = (list: readonly TailItem[]): TouchedKey[] =>
-    list.map(({ rowKey, table }) => ({ table, rowKey, at: '', atMs: context.nowMs() }));
   // Not before: the journal is written under the same lock, and has been waited for.
   const { failoverEpoch, journalComplete } = await store.lock(session);
   // What was decided by a journal that turned out to have a gap is decided anew.
   if (context.upToDate && !journalComplete) throw new JournalGapError();
-  if (settled.length > 0) await session.run(journal.settled(named(settled), formatLsn(fence)));
-  if (late.length > 0) await session.run(journal.settled(named(late), 'late'));
-  if (kept.length > 0) await session.run(journal.settled(named(kept), KEPT));
-  if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(plan.secondaryWins)));
+  if (settled.length > 0) await session.run(journal.settled(named(context, settled), formatLsn(fence)));
+  if (late.length > 0) await session.run(journal.settled(named(context, late), 'late'));
+  if (kept.length > 0) await session.run(journal.settled(named(context, kept), KEPT));
+  if (plan.secondaryWins.length > 0) await session.run(journal.toBeCopied(named(context, plan.secondaryWins)));
   if (conflicts.length > 0) await session.run(conflictsStatement(stream, failoverEpoch, conflicts));
   return late;
+}
+
+/** What the journal says of them, beside any transaction. */
+function lookAt({ evidence, journal }: SettleContext, keys: ByTable<readonly string[]>) {
+  return eachTable(keys, (table, rowKeys) =>
+    evidence.with((session) => journal.find(session, table, [...rowKeys, '*truncated'])),
+  );
+}
+
+function sightsOf(
+  keys: ByTable<readonly string[]>,
+  primary: ByTable<ReadonlyMap<string, StoredRow>>,
+  secondary: ByTable<ReadonlyMap<string, StoredRow>>,
+  journal: ByTable<ReadonlyMap<string, JournalRow>>,
+): ByTable<Sight> {
+  const sight = (table: RecoveryTable) => ({
+    ...{ primary: of(primary, table), secondary: of(secondary, table), journal: of(journal, table) },
+  });
+  return new Map([...keys.keys()].map((table) => [table, sight(table)]));
+}
+
+function named({ nowMs }: SettleContext, items: readonly TailItem[]): TouchedKey[] {
+  return items.map(({ rowKey, table }) => ({ table, rowKey, at: '', atMs: nowMs() }));
 }
 
 function staysBehind({ rowKey, table }: TailItem, { journal }: Sight): boolean {

@@ -131,6 +131,12 @@ export class TcpProxy implements AsyncDisposable {
     for (const { lanes } of this.#open) for (const each of DIRECTIONS) lanes[each].pump();
   }
 
+  /** Ends the connections that lost bytes, as the keep-alive of both systems does sooner or later. */
+  endDead(): void {
+    for (const connection of [...this.#open])
+      if (DIRECTIONS.some((direction) => connection.lanes[direction].silent)) this.#cutOne(connection, 'rst');
+  }
+
   async close(): Promise<void> {
     await this.refuse();
     this.cut('rst');

@@ -23,7 +23,8 @@ describeDialects('the secondary', (dialect) => {
     const results = await runPreflight({
       ...wanted(pair.primary.url, 'a'),
       secondary: parseDatabaseUrl(pair.secondary.url),
-    }).finally(() => query(pair.secondary.url, `DROP ROLE ${application}`));
+    });
+    await query(pair.secondary.url, `DROP ROLE ${application}`);
     expect(ids(results, 'error')).toEqual([]);
     expect(ids(results, 'warning')).toEqual(['primary-wal-keep']);
     expect(found(results, 'both-different')?.ok).toBe(true);

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { dropCatchUpSlot } from '../../src/catchup/postgres-source.js';
 import { ColumnsMissingError, CopyDiffersError, CopyRefusedError } from '../../src/recovery/recovery-errors.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
+import { query } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
 import { connectionOf } from './catchup-support.js';
 import { copying, failedOver, fenceOf, recoveryOf } from './support/recovery.js';
@@ -39,6 +40,32 @@ describeDialects('recovery of hard cases', (dialect) => {
       },
     };
   }
+
+  it('G7 decides upon rows of the tail that the application writes all the time', async () => {
+    await using it_ = await away(
+      `CREATE TABLE hot (id int PRIMARY KEY, n int NOT NULL, updated_at timestamptz NOT NULL DEFAULT now());
+       INSERT INTO hot SELECT i, 0 FROM generate_series(1, 20) i;`,
+      'UPDATE hot SET n = -1, updated_at = now()',
+    );
+    let over = false;
+    const writers = [1, 2, 3].map(async (writer) => {
+      for (let n = 1; !over; n++)
+        await query(it_.pair.secondary.url, `UPDATE hot SET n = ${n}, updated_at = now() WHERE id % 3 = ${writer - 1}`);
+    });
+    try {
+      it_.recovery.recoverPrimary(await fenceOf(it_.pair));
+      await waitFor(() => it_.recovery.progress().tailMerged, { what: 'the tail is merged', timeoutMs: 40_000 });
+    } finally {
+      over = true;
+      await Promise.allSettled(writers);
+    }
+    await it_.recovery.drain(never);
+    const { primary, secondary } = await it_.equal('hot');
+    expect(primary).toEqual(secondary);
+    expect(primary.every((row) => Number(row.n) > 0)).toBe(true);
+    // The primary's version of each is kept.
+    expect(await it_.conflicts()).toHaveLength(20);
+  }, 90_000);
 
   onPrimary(
     "G7 copies under the primary's foreign keys, whatever the order: parents, circles, a row that refers to itself, deletes",

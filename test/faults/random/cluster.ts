@@ -167,6 +167,7 @@ export class FaultCluster implements AsyncDisposable {
       link.delayMs = 0;
       link.bytesPerSecond = undefined;
       link.resume();
+      link.endDead();
       await link.accept();
     }
     for (const server of Object.values(this.servers)) await server.start();
