@@ -20,7 +20,7 @@ export async function settleTable(
   const late: TailItem[] = [];
   for await (const keys of differingKeys(sides, table)) {
     context.signal.throwIfAborted();
-    late.push(...(await settleKeys(context, table, keys, changedAtMs)));
+    late.push(...(await settlePortions(context, itemsOf(table, keys, changedAtMs), false)));
   }
   await settleLate(context, late);
 }
@@ -31,14 +31,18 @@ export async function settleTable(
  */
 export async function settleStale(context: MergeContext, keys: readonly JournalRow[]): Promise<JournalRow[]> {
   const { journal, link, tables } = context;
+  // All tables at once: on CockroachDB each decision waits seconds for the journal.
+  const tabled = tables.ordered.map((table) => {
+    const rows = keys.filter((key) => tables.get(key.table) === table);
+    return { table, rows, rowKeys: rows.map(({ rowKey }) => rowKey) };
+  });
+  const items = tabled.flatMap(({ rowKeys, table }) => itemsOf(table, rowKeys, null));
+  await settleLate(context, await settlePortions(context, items, true));
   const wanted: JournalRow[] = [];
-  for (const table of tables.ordered) {
-    const ofTable = keys.filter((key) => tables.get(key.table) === table);
-    if (ofTable.length === 0) continue;
-    const rowKeys = ofTable.map(({ rowKey }) => rowKey);
-    await settleLate(context, await settleKeys(context, table, rowKeys, null));
+  for (const { rowKeys, rows, table } of tabled) {
+    if (rows.length === 0) continue;
     const now = await link.with((session) => journal.find(session, table, rowKeys));
-    wanted.push(...ofTable.filter(({ rowKey }) => !isKept(now.get(rowKey))));
+    wanted.push(...rows.filter(({ rowKey }) => !isKept(now.get(rowKey))));
   }
   return wanted;
 }
@@ -47,14 +51,17 @@ export function isKept(row: JournalRow | undefined): boolean {
   return row?.settled === KEPT && !row.written;
 }
 
-async function settleKeys(
+function itemsOf(table: RecoveryTable, keys: readonly string[], changedAtMs: number | null): TailItem[] {
+  return keys.map((rowKey) => ({ table, rowKey, changedAtMs, born: false }));
+}
+
+/** @param written the application may write them at this moment */
+async function settlePortions(
   context: MergeContext,
-  table: RecoveryTable,
-  keys: readonly string[],
-  changedAtMs: number | null,
+  items: readonly TailItem[],
+  written: boolean,
 ): Promise<TailItem[]> {
   const late: TailItem[] = [];
-  const items = keys.map((rowKey): TailItem => ({ table, rowKey, changedAtMs, born: false }));
-  for (const portion of portions(items)) late.push(...(await settle(context, portion, false)));
+  for (const portion of portions(items)) late.push(...(await settle(context, portion, false, written)));
   return late;
 }

@@ -68,10 +68,16 @@ interface Plan {
 type ByTable<T> = ReadonlyMap<RecoveryTable, T>;
 
 /**
+ * @param written its rows are known to be written on the secondary, perhaps at this moment
  * @param last what the secondary refuses now will be refused for ever: the primary's version goes to the conflicts
  * @returns rows that won and that the secondary refuses: to be settled again when all others are
  */
-export async function settle(context: SettleContext, items: readonly TailItem[], last: boolean): Promise<TailItem[]> {
+export async function settle(
+  context: SettleContext,
+  items: readonly TailItem[],
+  last: boolean,
+  written = false,
+): Promise<TailItem[]> {
   const cockroach = context.tables.dialect === 'cockroach';
   for (let rest = items; rest.length > 0; ) {
     const keys = keysByTable(rest);
@@ -81,7 +87,7 @@ export async function settle(context: SettleContext, items: readonly TailItem[],
     // Locks are held while the journal catches up: most of that is done before.
     if (!cockroach) await context.upToDate?.();
     const wanted = rest;
-    let attempts = 0;
+    let attempts = written && rest === items ? 1 : 0;
     try {
       return await inTransaction(context.link, (session) => {
         attempts += 1;

@@ -25,6 +25,8 @@ export async function misfortunes(
       note(`(${String(outcome.reason)})`);
     }
     await sleep(rest);
+    // A network that has forgotten a connection, and two systems that never notice, would be another fault than all these.
+    for (const link of Object.values(cluster.links)) link.endDead();
   }
   return { missed };
 }
