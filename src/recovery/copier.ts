@@ -36,6 +36,8 @@ export interface CopierOptions extends CopyContext {
 /** Keys of one transaction: few while rows are large, so that memory stays bounded (G4). */
 const FEWEST_KEYS = 20;
 const MOST_KEYS = 2000;
+/** To begin with, where the catalog says that rows are small. */
+const FIRST_KEYS = 500;
 const LARGE_BYTES = 8 << 20;
 const SMALL_BYTES = 2 << 20;
 /** A table that is compared as a whole, again and again while it is written: a tenth of the time at most. */
@@ -44,11 +46,13 @@ const MEND_ROUNDS = 3;
 
 export class Copier {
   readonly #options: CopierOptions;
-  #keys = 100;
+  #keys: number;
   readonly #comparedAgain = new Map<RecoveryTable, number>();
 
   constructor(options: CopierOptions) {
     this.#options = options;
+    const widest = Math.max(1, ...options.tables.ordered.map((table) => table.averageBytes));
+    this.#keys = Math.max(FEWEST_KEYS, Math.min(FIRST_KEYS, Math.floor(SMALL_BYTES / widest)));
   }
 
   /**

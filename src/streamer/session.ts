@@ -69,9 +69,14 @@ export interface SessionDependencies {
   readonly breathMs: () => number;
 }
 
-/** Rows waiting in memory: enough to keep the target busy, small beside the memory budget (G4). */
-const QUEUE = { highBytes: 4 << 20, lowBytes: 2 << 20 };
+/**
+ * Rows waiting in memory: enough to keep the target busy. With more of them alive at a time the collector of garbage
+ * takes as much time again as all the rest (docs/decisions/0011-performance.md).
+ */
+const QUEUE = { highBytes: 1 << 20, lowBytes: 512 << 10 };
 const BATCH_BYTES = 4 << 20;
+/** Of a large transaction that takes effect as a whole; one that does in chunks has them of a batch's size. */
+const PART_BYTES = 640 << 10;
 const CAUGHT_UP_SECONDS = 10;
 /** Three seconds for one statement. */
 const STORE_ATTEMPTS = 30;
@@ -103,7 +108,7 @@ export class StreamSession {
     this.#assembler = new Assembler({
       durable: start.lsn,
       partRows: settings.maxRows,
-      partBytes: BATCH_BYTES,
+      partBytes: settings.largeTransactions === 'chunked' ? BATCH_BYTES : PART_BYTES,
       emit: (entry) => {
         const { ledger } = this;
         ledger.heard(
