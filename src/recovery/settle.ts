@@ -118,8 +118,12 @@ async function settleForSecondary(
   const secondary = await eachTable(keys, (table, rowKeys) =>
     evidence.with((session) => readRows(session, table, 'secondary', rowKeys, { values: true })),
   );
-  await context.upToDate?.();
-  const known = await lookAt(context, keys);
+  let known = await lookAt(context, keys);
+  // That a row was written is known by what the journal has; that one was not, only by all that it will have.
+  if (items.some(({ rowKey, table }) => of(known, table).get(rowKey)?.written !== true)) {
+    await context.upToDate?.();
+    known = await lookAt(context, keys);
+  }
   const plan = planOf(context, items, sightsOf(keys, primary, secondary, known));
   const settled = plan.settled.filter((item) => !plan.primaryWins.includes(item));
   const ids = new Set(settled.map(touchedId));
