@@ -13,6 +13,8 @@ import { DROP_SQL } from './rows.js';
 const SETTINGS = {
   ...{ fsync: 'off', full_page_writes: 'off', shared_buffers: '256MB' },
   ...{ max_wal_size: '8GB', min_wal_size: '1GB', checkpoint_timeout: '1h' },
+  // Its workers come when they like, and would be counted among the transactions of an idle secondary.
+  autovacuum: 'off',
 };
 
 export interface BenchServers {
