@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { RedundancyError } from '../core/errors.js';
 import { quoteIdent } from '../core/ident.js';
+import { NODE_FLAGS } from '../core/node-flags.js';
 import { releasePort, reservePort } from '../demo/free-port.js';
 import { LogTail } from '../demo/log-tail.js';
 import { Watchdog } from '../demo/watchdog.js';
@@ -55,7 +56,7 @@ export class Ours implements Replication {
   static async start(context: BenchContext, options: OursOptions): Promise<Ours> {
     const { secondary = context.secondary, tables } = options;
     const port = await reservePort();
-    const child = spawn(process.execPath, [...process.execArgv, context.program, 'streamer'], {
+    const child = spawn(process.execPath, [...NODE_FLAGS, ...process.execArgv, context.program, 'streamer'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: context.path,

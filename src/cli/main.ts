@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=32
 /** Composition root: the one place that touches the environment, signals and exit codes. */
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';

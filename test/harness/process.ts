@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { NODE_FLAGS } from '../../src/core/node-flags.js';
 import { Watchdog } from '../../src/demo/watchdog.js';
 import { ask } from './broker.js';
 
@@ -161,5 +162,9 @@ export class TestProcess implements AsyncDisposable {
 
 /** Our own command line, compiled first when a source has changed. */
 export async function spawnCli(args: readonly string[], options: SpawnOptions = {}): Promise<TestProcess> {
-  return TestProcess.spawn(process.execPath, [join(await ask('dist'), 'cli', 'main.js'), ...args], options);
+  return TestProcess.spawn(
+    process.execPath,
+    [...NODE_FLAGS, join(await ask('dist'), 'cli', 'main.js'), ...args],
+    options,
+  );
 }

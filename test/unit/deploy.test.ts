@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { environmentSchema } from '../../src/config/schema.js';
+import { NODE_FLAGS } from '../../src/core/node-flags.js';
 import { controllerMetrics } from '../../src/http/controller-metrics.js';
 import { economyMetrics } from '../../src/http/economy-metrics.js';
 import { createMetrics } from '../../src/http/metrics.js';
@@ -193,7 +194,7 @@ describe('deploy/db-redundancy.service', () => {
       .filter((line) => line !== '' && !line.startsWith('#'));
     for (const line of lines) expect(line).toMatch(/^(\[\w+\]|[A-Z]\w*=.*)$/);
     const value = (name: string) => lines.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
-    expect(value('ExecStart')).toMatch(/dist\/cli\/main\.js serve$/);
+    expect(value('ExecStart')).toBe(`/usr/bin/node ${NODE_FLAGS.join(' ')} dist/cli/main.js serve`);
     expect(value('Restart')).toBe('always');
     expect(value('RestartPreventExitStatus')).toBe('2');
     expect(Number(value('TimeoutStopSec'))).toBeGreaterThan(10);
@@ -216,6 +217,18 @@ describe('Dockerfile', () => {
     expect(final.indexOf('\nUSER node')).toBeLessThan(final.indexOf('\nENTRYPOINT'));
     expect(final).toContain('\nUSER node');
     expect(final).toMatch(/\nHEALTHCHECK .*\\\n {2}CMD .*\/healthz/);
-    expect(final).toMatch(/\nENTRYPOINT \["tini", "--", "node", "dist\/cli\/main\.js"\]/);
+    expect(final).toContain(
+      `\nENTRYPOINT ${JSON.stringify(['tini', '--', 'node', ...NODE_FLAGS, 'dist/cli/main.js']).replaceAll(',', ', ')}\n`,
+    );
+  });
+});
+
+describe('however the program is started', () => {
+  it('Node has the same flags', async () => {
+    const { scripts } = JSON.parse(await read('package.json')) as { scripts: Record<string, string> };
+    const starts = Object.values(scripts).filter((script) => script.includes('dist/cli/main.js'));
+    expect(starts.length).toBeGreaterThan(10);
+    for (const script of starts) expect(script).toContain(`node ${NODE_FLAGS.join(' ')} dist/cli/main.js`);
+    expect(await read('src/cli/main.ts')).toMatch(`#!/usr/bin/env -S node ${NODE_FLAGS.join(' ')}\n`);
   });
 });

@@ -1,6 +1,7 @@
 /** One of our long-running programs, started again whenever it ends, as an orchestrator does. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NODE_FLAGS } from '../../../src/core/node-flags.js';
 import { type Exit, TestProcess } from '../../harness/process.js';
 
 const RESTART_MS = 200;
@@ -67,7 +68,9 @@ export class Program implements AsyncDisposable {
   #spawn(): TestProcess {
     const crash = this.#crashAt === null ? {} : { NODE_ENV: 'test', DB_CRASH_AT: this.#crashAt };
     this.#crashAt = null;
-    return TestProcess.spawn(process.execPath, [this.#path, this.name], { env: { ...this.#env, ...crash } });
+    return TestProcess.spawn(process.execPath, [...NODE_FLAGS, this.#path, this.name], {
+      env: { ...this.#env, ...crash },
+    });
   }
 
   async #keep(): Promise<void> {
