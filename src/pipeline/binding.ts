@@ -38,11 +38,15 @@ export interface Binding {
   readonly converters: readonly (ValueConverter | null)[] | null;
   /** Null where the WAL carries every column that is written. */
   readonly derivation: Derivation | null;
+  /** Source rows are rows of the binding's columns as they are. */
+  readonly straight: boolean;
 }
 
 /** Restates a source row as a row of the binding's columns. */
 export function project(binding: Binding, row: Row): Row {
   const { sourceIndexes, converters } = binding;
+  // Nobody writes to rows: one that is right as it came is not copied.
+  if (binding.straight) return row;
   const out = new Array<string | null | undefined>(sourceIndexes.length);
   for (let i = 0; i < sourceIndexes.length; i++) out[i] = row[sourceIndexes[i] as number];
   if (converters) {
@@ -110,6 +114,7 @@ export function bind(
     columns.push(column);
     converters.push(options.converter(column, name));
   });
+  const converts = converters.some((converter) => converter !== null);
   const keyNames = keyColumns(relation, target, options.rename);
   const identity = identityColumns(relation, options.rename);
   // A generated column of the key is in the primary's identity, though not in the WAL.
@@ -124,8 +129,10 @@ export function bind(
       key: key?.includes(-1) ? null : key,
       keyNames: keyNames ?? [],
       identified: keyNames?.every((name) => identity.includes(name) || derived.has(name)) ?? false,
-      converters: converters.some((converter) => converter !== null) ? converters : null,
+      converters: converts ? converters : null,
       derivation,
+      // As many as the source has, in its order, which indexes are by the way they are collected.
+      straight: !converts && sourceIndexes.length === relation.columns.length && derivation === null,
     },
     unknown,
   };

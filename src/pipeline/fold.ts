@@ -49,6 +49,7 @@ export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
     steps.push({ kind: 'rows', keyed: [...group.keyed.values()], bags: [...group.bags.values()] });
     group = { keyed: new Map(), bags: new Map() };
   };
+  const find = remembering(lookup);
   for (const change of changes) {
     if (change.kind === 'truncate') {
       const bindings = change.relations.map(lookup).filter((binding) => binding !== null);
@@ -56,7 +57,7 @@ export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
       if (bindings.length > 0) steps.push({ kind: 'truncate', bindings });
       continue;
     }
-    const binding = lookup(change.relation);
+    const binding = find(change.relation);
     if (binding === null) continue;
     if (binding.key === null) {
       foldBag(
@@ -76,6 +77,15 @@ export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
   }
   flush();
   return steps;
+}
+
+/** Most changes are of the table that the one before was of. */
+function remembering(lookup: BindingLookup): BindingLookup {
+  let last: { readonly relation: Relation; readonly binding: Binding | null } | null = null;
+  return (relation) => {
+    if (last?.relation !== relation) last = { relation, binding: lookup(relation) };
+    return last.binding;
+  };
 }
 
 function keyedOf(group: Group, binding: Binding, flush: () => void, fresh: () => Group): KeyedFold {
