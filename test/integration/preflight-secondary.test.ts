@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseDatabaseUrl } from '../../src/config/database-url.js';
 import { runPreflight } from '../../src/preflight/run.js';
 import { inspectSecondary } from '../../src/preflight/secondary.js';
+import { Serve, serveEnvironment } from '../faults/support/serve.js';
 import { createDatabasePair } from '../harness/cluster.js';
 import { createRole, found, ids, tables, wanted } from '../harness/preflight-fixture.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
@@ -81,6 +82,18 @@ describe('the secondary on PostgreSQL', () => {
     );
     for (const id of ids(results, 'error')) await query(pair.secondary.url, found(results, id)?.remedy ?? '');
     expect(ids((await inspectSecondary(target)).results, 'error')).toEqual([]);
+  });
+
+  it('does not end a service that starts while it takes no writes', async () => {
+    await using pair = await createDatabasePair('preflight');
+    await query(pair.primary.url, 'CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)');
+    await query(pair.secondary.url, `ALTER DATABASE ${pair.secondary.name} SET default_transaction_read_only = on`);
+    await using streamer = await Serve.start(serveEnvironment(pair), 'streamer');
+    await streamer.process.waitForLine(/Not ready yet: Server takes writes: default_transaction_read_only is on/);
+    // The stream's own sessions are not read-only, whatever the database says of new ones.
+    await streamer.leading();
+    await streamer.caughtUp();
+    expect(await query(pair.secondary.url, 'SELECT id FROM a')).toEqual([{ id: 1 }]);
   });
 
   it('is refused while it is read-only', async () => {
