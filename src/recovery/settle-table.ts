@@ -20,7 +20,7 @@ export async function settleTable(
   const late: TailItem[] = [];
   for await (const keys of differingKeys(sides, table)) {
     context.signal.throwIfAborted();
-    late.push(...(await settlePortions(context, itemsOf(table, keys, changedAtMs), false)));
+    late.push(...(await settlePortions(context, itemsOf(table, keys, changedAtMs))));
   }
   await settleLate(context, late);
 }
@@ -37,7 +37,7 @@ export async function settleStale(context: MergeContext, keys: readonly JournalR
     return { table, rows, rowKeys: rows.map(({ rowKey }) => rowKey) };
   });
   const items = tabled.flatMap(({ rowKeys, table }) => itemsOf(table, rowKeys, null));
-  await settleLate(context, await settlePortions(context, items, true));
+  await settleLate(context, await settlePortions(context, items));
   const wanted: JournalRow[] = [];
   for (const { rowKeys, rows, table } of tabled) {
     if (rows.length === 0) continue;
@@ -55,13 +55,9 @@ function itemsOf(table: RecoveryTable, keys: readonly string[], changedAtMs: num
   return keys.map((rowKey) => ({ table, rowKey, changedAtMs, born: false }));
 }
 
-/** @param written the application may write them at this moment */
-async function settlePortions(
-  context: MergeContext,
-  items: readonly TailItem[],
-  written: boolean,
-): Promise<TailItem[]> {
+/** Most of them differ because they were written on the secondary, perhaps at this moment. */
+async function settlePortions(context: MergeContext, items: readonly TailItem[]): Promise<TailItem[]> {
   const late: TailItem[] = [];
-  for (const portion of portions(items)) late.push(...(await settle(context, portion, false, written)));
+  for (const portion of portions(items)) late.push(...(await settle(context, portion, false, true)));
   return late;
 }

@@ -25,6 +25,8 @@ export class LedgerLoad implements AsyncDisposable {
   readonly #sessions: Promise<void>[];
   readonly #patient: boolean;
   #stopping = false;
+  /** Nothing is written meanwhile. */
+  paused = false;
   #failure: unknown;
 
   /**
@@ -58,6 +60,8 @@ export class LedgerLoad implements AsyncDisposable {
     let client: Client | null = null;
     try {
       for (let no = 1; !this.#stopping; no++) {
+        while (this.paused && !this.#stopping) await sleep(20);
+        if (this.#stopping) break;
         const amount = random.int(-100, 100);
         const statements = [
           `INSERT INTO ledger (session, no, amount) VALUES (${session}, ${no}, ${amount})`,
