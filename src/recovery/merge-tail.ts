@@ -20,7 +20,8 @@ import { inTransaction } from './connections.js';
 import { type TableMark, touchedId } from './journal.js';
 import type { RecoveryOptions } from './options.js';
 import { primaryRowKey } from './row-io.js';
-import { type SettleContext, settle, type TailItem } from './settle.js';
+import { settle } from './settle.js';
+import type { SettleContext, TailItem } from './settle-plan.js';
 import type { RecoveryTable } from './tables.js';
 import { readTail, TailLostError } from './tail-reader.js';
 

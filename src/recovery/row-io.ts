@@ -12,11 +12,15 @@ export interface StoredRow {
   /** In the order of `table.columns`; empty when only hashes were asked for. */
   readonly values: readonly (string | null)[];
   readonly hash: string;
+  /** When it was last written (CockroachDB); null unless it was asked for. */
+  readonly version: string | null;
 }
 
 export interface ReadOptions {
   readonly values?: boolean;
   readonly lock?: boolean;
+  /** On CockroachDB. */
+  readonly version?: boolean;
 }
 
 /** Texts of a key, in key order, as the side takes them. */
@@ -67,8 +71,9 @@ export async function readRows(
   const values = options.values
     ? table.columns.map((column, i) => `, r.${quoteIdent(column.name)} AS v${i}`).join('')
     : '';
+  const version = options.version ? ', r.crdb_internal_mvcc_timestamp::text AS ts' : '';
   const text =
-    `SELECT s.i AS id, ${rowHash(table.canonical, side)} AS h${values} FROM (SELECT u.i, ${casts.map((cast, i) => `${cast} AS k${i}`).join(', ')} ` +
+    `SELECT s.i AS id, ${rowHash(table.canonical, side)} AS h${values}${version} FROM (SELECT u.i, ${casts.map((cast, i) => `${cast} AS k${i}`).join(', ')} ` +
     `FROM unnest($1::int8[], ${parameters}) AS u(i, ${fields})) AS s JOIN ${quoteTable(table.schema, table.name)} AS r ON ${match}` +
     (options.lock ? ' FOR UPDATE OF r' : '');
   const keys = rowKeys.map((rowKey) => parseKey(table, side, rowKey));
@@ -82,6 +87,7 @@ export async function readRows(
   for (const row of rows) {
     found.set(rowKeys[Number(row.id)] as string, {
       hash: row.h ?? '',
+      version: row.ts ?? null,
       values: options.values ? table.columns.map((_, i) => row[`v${i}`] ?? null) : [],
     });
   }

@@ -7,7 +7,8 @@ import type { CompareSides } from './compare.js';
 import { differingKeys } from './compare.js';
 import { type JournalRow, KEPT } from './journal.js';
 import { type MergeContext, portions, settleLate } from './merge-tail.js';
-import { settle, type TailItem } from './settle.js';
+import { settle } from './settle.js';
+import type { TailItem } from './settle-plan.js';
 import type { RecoveryTable } from './tables.js';
 
 /** Row by row, by the evidence that there is. */

@@ -67,6 +67,40 @@ describeDialects('recovery of hard cases', (dialect) => {
     expect(await it_.conflicts()).toHaveLength(20);
   }, 90_000);
 
+  it('G7 deletes rows of the tail while others that could refer to them come all the time', async () => {
+    await using it_ = await away(
+      `CREATE TABLE event (id int PRIMARY KEY, updated_at timestamptz NOT NULL DEFAULT now());
+       CREATE TABLE part (id int PRIMARY KEY, event int NOT NULL REFERENCES event ON DELETE CASCADE);
+       INSERT INTO event SELECT i FROM generate_series(1, 300) i; INSERT INTO part SELECT i, i FROM generate_series(1, 300) i;`,
+      'DELETE FROM event WHERE id <= 100',
+    );
+    // As a promotion does; without an index a deletion looks through the whole table.
+    const foreignKey = 'ALTER TABLE part ADD FOREIGN KEY (event) REFERENCES event ON DELETE CASCADE';
+    await query(it_.pair.secondary.url, foreignKey);
+    let over = false;
+    let inserted = 0;
+    const writers = [0, 1, 2].map(async (writer) => {
+      for (let n = 1; !over; n++) {
+        const id = 1000 * n + writer;
+        await query(it_.pair.secondary.url, `INSERT INTO part VALUES (${id}, ${200 + (id % 100)})`);
+        inserted += 1;
+      }
+    });
+    try {
+      it_.recovery.recoverPrimary(await fenceOf(it_.pair));
+      await waitFor(() => it_.recovery.progress().tailMerged, { what: 'the tail is merged', timeoutMs: 40_000 });
+    } finally {
+      over = true;
+      await Promise.all(writers);
+    }
+    await it_.recovery.drain(never);
+    for (const table of ['event', 'part']) {
+      const { primary, secondary } = await it_.equal(table);
+      expect(primary, table).toEqual(secondary);
+      expect(primary).toHaveLength(table === 'event' ? 200 : 200 + inserted);
+    }
+  }, 90_000);
+
   onPrimary(
     "G7 copies under the primary's foreign keys, whatever the order: parents, circles, a row that refers to itself, deletes",
     async () => {

@@ -1,0 +1,97 @@
+/**
+ * CockroachDB, where the rows of a decision are written all the time. A transaction of seconds that has read such a row
+ * (or has looked through a whole table for rows that refer to it) starts over at every write, without end. So nothing of
+ * the application is read in a transaction that lasts:
+ * - What the secondary wins needs none: a later write there wins, too. It is recorded by what was read before.
+ * - What the primary wins, of rows that are there, is written in a transaction of its own that begins when the journal is
+ *   known to have everything up to the reading; each row must still be the version that was read then.
+ * - What the primary wins of keys that are not there is left to the long transaction, which reads nothing but those keys:
+ *   only it sees that one was inserted and deleted in between.
+ */
+import { inTransaction } from './connections.js';
+import { touchedId } from './journal.js';
+import { readRows, type StoredRow } from './row-io.js';
+import {
+  type ByTable,
+  eachTable,
+  keysByTable,
+  lookAt,
+  of,
+  type Plan,
+  planOf,
+  type SettleContext,
+  sightsOf,
+  type TailItem,
+} from './settle-plan.js';
+import { record, writeWinners } from './settle-write.js';
+
+export interface Apart {
+  /** Still to be decided upon. */
+  readonly rest: TailItem[];
+  readonly late: TailItem[];
+}
+
+export async function settleApart(
+  context: SettleContext,
+  items: readonly TailItem[],
+  keys: ByTable<readonly string[]>,
+  primary: ByTable<ReadonlyMap<string, StoredRow>>,
+  last: boolean,
+): Promise<Apart> {
+  const { evidence, link, store, tables } = context;
+  const read = { values: true, version: true } as const;
+  const secondary = await eachTable(keys, (table, rowKeys) =>
+    evidence.with((session) => readRows(session, table, 'secondary', rowKeys, read)),
+  );
+  let known = await lookAt(context, keys);
+  // That a row was written is known by what the journal has; that one was not, only by all that it will have.
+  if (items.some(({ rowKey, table }) => of(known, table).get(rowKey)?.written !== true)) {
+    await context.upToDate?.();
+    known = await lookAt(context, keys);
+  }
+  const sights = sightsOf(keys, primary, secondary, known);
+  const plan = planOf(context, items, sights);
+  const wins = new Set(plan.primaryWins);
+  const toSecondary = only(plan, (item) => !wins.has(item));
+  await inTransaction(link, async (session) =>
+    record(context, session, await store.lock(session), toSecondary, sights, [], last),
+  );
+
+  const present = plan.primaryWins.filter(({ rowKey, table }) => of(secondary, table).has(rowKey));
+  const absent = plan.primaryWins.filter((item) => !present.includes(item));
+  if (present.length === 0) return { rest: absent, late: [] };
+  const presentKeys = keysByTable(present);
+  const written = await inTransaction(link, async (session) => {
+    // First: whoever stores the journal waits, and nothing that follows is older than what it has stored.
+    const owned = await store.lock(session);
+    const now = await eachTable(presentKeys, (table, rowKeys) =>
+      readRows(session, table, 'secondary', rowKeys, { lock: true, version: true }),
+    );
+    const version = (rows: ByTable<ReadonlyMap<string, StoredRow>>, { rowKey, table }: TailItem) =>
+      of(rows, table).get(rowKey)?.version;
+    const same = present.filter((item) => version(now, item) === version(secondary, item));
+    const refused = await writeWinners(session, same, sights, tables);
+    const late = await record(
+      context,
+      session,
+      owned,
+      only(plan, (item) => same.includes(item)),
+      sights,
+      refused,
+      last,
+    );
+    return { same, late };
+  });
+  return { rest: [...absent, ...present.filter((item) => !written.same.includes(item))], late: written.late };
+}
+
+function only(plan: Plan, wanted: (item: TailItem) => boolean): Plan {
+  const settled = plan.settled.filter(wanted);
+  const ids = new Set(settled.map(touchedId));
+  return {
+    settled,
+    conflicts: plan.conflicts.filter((conflict) => ids.has(touchedId(conflict))),
+    primaryWins: plan.primaryWins.filter(wanted),
+    secondaryWins: plan.secondaryWins.filter(wanted),
+  };
+}
