@@ -67,9 +67,11 @@ export async function settleApart(
     const now = await eachTable(presentKeys, (table, rowKeys) =>
       readRows(session, table, 'secondary', rowKeys, { lock: true, version: true }),
     );
-    const version = (rows: ByTable<ReadonlyMap<string, StoredRow>>, { rowKey, table }: TailItem) =>
-      of(rows, table).get(rowKey)?.version;
-    const same = present.filter((item) => version(now, item) === version(secondary, item));
+    const same = present.filter(({ rowKey, table }) => {
+      const [then, found] = [of(secondary, table).get(rowKey), of(now, table).get(rowKey)];
+      // The values as well: a version is that of one column family.
+      return found !== undefined && found.version === then?.version && found.hash === then?.hash;
+    });
     const refused = await writeWinners(session, same, sights, tables);
     const late = await record(
       context,
