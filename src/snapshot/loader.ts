@@ -16,7 +16,7 @@ import { readGone, readKeys, readRange } from './chunk-reader.js';
 import { chunkLimits, keyTexts, type LoadTable, reconcileChunk } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
 import { PURGE_RANGE, type RangeProgress } from './progress.js';
-import { nextPurgePage } from './purge.js';
+import { lastPurgeKey, nextPurgePage } from './purge.js';
 import { keyRanges } from './ranges.js';
 import { loadUnkeyed } from './unkeyed.js';
 
@@ -186,19 +186,19 @@ export class Loader {
   async #purge(table: LoadTable, range: RangeProgress): Promise<void> {
     const { link, progress } = this.#options;
     let cursor = range.cursor;
-    for (;;) {
-      const page = await nextPurgePage(link, table, cursor);
-      const last = page.at(-1) ?? null;
-      const done = last === null;
+    const end = await lastPurgeKey(link, table);
+    for (let done = false; !done; ) {
+      const page = end === null ? { keys: [], last: true } : await nextPurgePage(link, table, cursor, end);
+      const last = page.keys.at(-1) ?? null;
+      done = page.last;
       await this.#options.source.use((client) =>
         this.#round(
           table,
           client,
-          () => readGone(client, table.chunk, page),
-          () => [progress.chunkDone(table.entry, PURGE_RANGE, last, 0, done)],
+          () => readGone(client, table.chunk, page.keys),
+          () => [progress.chunkDone(table.entry, PURGE_RANGE, last, 0, page.last)],
         ),
       );
-      if (done) return;
       cursor = last;
     }
   }
