@@ -11,6 +11,36 @@ import { waitFor } from '../harness/wait.js';
 import { bothSides, RunningStream } from './support/stream.js';
 
 describeDialects('loading', (dialect) => {
+  it('a full sync ends although rows are appended all the time', async () => {
+    await using pair = await createDatabasePair('load', dialect);
+    await query(
+      pair.primary.url,
+      'CREATE TABLE growing (id int PRIMARY KEY); INSERT INTO growing SELECT generate_series(1, 3000)',
+    );
+    await using stream = await new RunningStream(pair).streaming();
+    // Nobody on the primary has it: the purge has something to do, too.
+    await query(pair.secondary.url, 'INSERT INTO growing VALUES (0)');
+    let over = false;
+    let next = 3001;
+    const writing = withClient(pair.primary.url, async (client) => {
+      for (; !over; next++) await client.query(`INSERT INTO growing VALUES (${next})`);
+    });
+    try {
+      await stream.streamer.resync({ schema: 'public', name: 'growing' });
+      await waitFor(() => stream.log.entries.filter(({ message }) => /growing loaded/.test(message)).length === 2, {
+        what: 'the full sync has ended',
+        timeoutMs: 30_000,
+      });
+    } finally {
+      over = true;
+      await writing;
+    }
+    await stream.caughtUp();
+    const { primary, secondary } = await bothSides(pair, 'growing');
+    expect(secondary).toEqual(primary);
+    expect(primary).toHaveLength(next - 1);
+  }, 90_000);
+
   it('G5 a load under inserts, updates, key changes, deletes and truncates ends equal', async () => {
     await using pair = await createDatabasePair('load', dialect);
     await query(
