@@ -22,9 +22,17 @@ describeDialects('loading', (dialect) => {
     await query(pair.secondary.url, 'INSERT INTO growing VALUES (0)');
     let over = false;
     let next = 3001;
-    const writing = withClient(pair.primary.url, async (client) => {
-      for (; !over; next++) await client.query(`INSERT INTO growing VALUES (${next})`);
-    });
+    const writing = [1, 2, 3, 4].map(() =>
+      withClient(pair.primary.url, async (client) => {
+        while (!over) {
+          const from = next;
+          next += 5;
+          await client.query(`INSERT INTO growing SELECT generate_series(${from}, ${from + 4})`);
+          // More than a chunk for each of its rounds would keep the first pass of the load going, too.
+          if (dialect === 'cockroach') await sleep(20);
+        }
+      }),
+    );
     try {
       await stream.streamer.resync({ schema: 'public', name: 'growing' });
       await waitFor(() => stream.log.entries.filter(({ message }) => /growing loaded/.test(message)).length === 2, {
@@ -33,7 +41,7 @@ describeDialects('loading', (dialect) => {
       });
     } finally {
       over = true;
-      await writing;
+      await Promise.all(writing);
     }
     await stream.caughtUp();
     const { primary, secondary } = await bothSides(pair, 'growing');
