@@ -49,8 +49,12 @@ export interface Situation {
   readonly enteredAtMs: number;
 }
 
-/** Foreign keys and triggers may keep the opening of the secondary waiting for so long. */
-const CONSTRAINTS_FIRST_MS = 500;
+/**
+ * Foreign keys and triggers may keep the opening of the secondary waiting for so long. On PostgreSQL they take
+ * milliseconds, and longer only where the machine is busy: a delete that does not cascade meanwhile leaves rows behind
+ * that the primary refuses. On CockroachDB each is a schema change of its own.
+ */
+const CONSTRAINTS_FIRST_MS = { postgres: 5000, cockroach: 500 } as const;
 
 export type StepWork = (parts: StepParts, situation: Situation, signal: AbortSignal) => Promise<void>;
 
@@ -81,7 +85,8 @@ export const STEPS: Readonly<Record<Step, StepWork>> = {
     pass(parts, 'promote:sequences');
     // Before the first write where it takes a moment only: a delete that should have cascaded, or an updated_at that no
     // trigger moved, would come home as it is. What takes longer goes on in the background.
-    await Promise.race([parts.promotion.start(), parts.clock.sleep(CONSTRAINTS_FIRST_MS, signal)]);
+    const first = await parts.secondary.use(settings.deadlineMs, async ({ dialect }) => CONSTRAINTS_FIRST_MS[dialect]);
+    await Promise.race([parts.promotion.start(), parts.clock.sleep(first, signal)]);
     await fences.secondary.open();
     pass(parts, 'promote:opened');
     parts.log.info({ stream: settings.stream }, 'The secondary is open');

@@ -8,6 +8,7 @@ import { npmOptions } from '../../src/cli/npm-options.js';
 import type { Side } from '../../src/reconcile/row-hash.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { spawnCli } from '../harness/process.js';
+import { TcpProxy } from '../harness/proxy.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { canonicalDump, query, withClient } from '../harness/sql.js';
 import { waitFor } from '../harness/wait.js';
@@ -77,7 +78,11 @@ describeDialects('import', (dialect) => {
       await using fresh = await createDatabasePair('import_cut', dialect);
       const env = transferEnvironment(fresh);
       const args = ['import', '--target=secondary', `--input=${file}`];
-      await using cli = await spawnCli(args, { env });
+      // So slow a line that it is not over before it is interrupted.
+      await using proxy = await TcpProxy.start(fresh.secondary.url);
+      proxy.bytesPerSecond = 400_000;
+      const slow = { ...env, DATABASE_URL_SECONDARY: proxy.url(fresh.secondary.url) };
+      await using cli = await spawnCli(args, { env: slow });
       await waitFor(async () => (await statements(fresh.secondary.url)) >= 6, { what: 'some statements are done' });
       await withClient(fresh.secondary.url, async (client) => {
         await client.query('BEGIN; SELECT 1 FROM db_redundancy.import_progress FOR UPDATE');
