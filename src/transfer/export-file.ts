@@ -1,7 +1,6 @@
 /** Where an export goes: a file that is there only when it is whole, or standard output. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -32,8 +31,9 @@ export async function writeExport(
   await assertFolder(dirname(target));
   const draft = `${target}.${randomBytes(4).toString('hex')}.part`;
   try {
-    // Private: it holds everything that the database holds.
-    const file = createWriteStream(draft, { mode: 0o600, flags: 'wx' });
+    // Private: it holds everything that the database holds. It is there before anything can fail: one that was opened
+    // beside the text could appear after it had been taken away.
+    const file = (await open(draft, 'wx', 0o600)).createWriteStream();
     if (isGzip(path)) await pipeline(text, withSum, createGzip({ level: 6 }), withSeal, file, { signal });
     else await pipeline(text, withSum, file, { signal });
     await sync(draft);
