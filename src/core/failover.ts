@@ -70,7 +70,6 @@ export interface SideHealth {
   readonly failedProbes: number;
 }
 
-/** What the controller tells the world about itself. */
 export type RecoveryPhase =
   /** The primary is away: changes of the secondary are followed, and their keys stored. */
   | 'following'
@@ -93,6 +92,7 @@ export interface RecoveryProgress {
   readonly trouble: string | null;
 }
 
+/** What the controller tells the world about itself. */
 export interface ControllerSnapshot {
   readonly leads: boolean;
   readonly state: FailoverState;
