@@ -3,27 +3,36 @@
  * the data. When the statement fails the server passes over what follows until the next query, as the protocol says
  * ("PostgreSQL manual, Message Flow: COPY Operations"). Touches pg's connection: test/integration/pg-contract.test.ts.
  */
+import type { Writable } from 'node:stream';
 import pg from 'pg';
 
 interface CopyConnection {
-  sendCopyFromChunk(chunk: Buffer): void;
+  readonly stream: Writable;
   endCopyFrom(): void;
 }
+
+const COPY_DATA = 0x64;
+const HEADER_BYTES = 5;
 
 export class CopyQuery extends pg.Query {
   readonly #rows: Buffer;
 
   /** @param rows lines of COPY's text format, each with its line feed */
-  constructor(text: string, rows: string) {
+  constructor(text: string, rows: string | Buffer) {
     super(text);
-    this.#rows = Buffer.from(rows);
+    this.#rows = typeof rows === 'string' ? Buffer.from(rows) : rows;
   }
 
   // pg calls it with its connection, which its types know as another one.
   override submit = (connection: pg.Connection): void => {
     const wire = connection as unknown as CopyConnection;
     pg.Query.prototype.submit.call(this, connection);
-    wire.sendCopyFromChunk(this.#rows);
+    // As the connection's own method does it, without a copy of the rows: they may be a megabyte.
+    const header = Buffer.alloc(HEADER_BYTES);
+    header[0] = COPY_DATA;
+    header.writeUInt32BE(this.#rows.length + HEADER_BYTES - 1, 1);
+    wire.stream.write(header);
+    wire.stream.write(this.#rows);
     wire.endCopyFrom();
   };
 

@@ -15,7 +15,7 @@ export interface SqlStatement {
   readonly text: string;
   readonly values: readonly (string | null)[];
   /** Of a COPY ... FROM STDIN: its lines. */
-  readonly copy?: string;
+  readonly copy?: string | Buffer;
 }
 
 /** Statements prepared on one connection; what comes after is sent with its text. */
@@ -128,7 +128,7 @@ export class TargetSession {
     }
   }
 
-  #copy(text: string, rows: string): Promise<QueryResult<Record<string, string | null>>> {
+  #copy(text: string, rows: string | Buffer): Promise<QueryResult<Record<string, string | null>>> {
     return new Promise((resolve, reject) => {
       const query = new CopyQuery(text, rows);
       const callback = (error: Error | null, result: QueryResult) => (error ? reject(error) : resolve(result));

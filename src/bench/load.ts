@@ -12,21 +12,25 @@ export function mixSeedSql(): string {
   return insertSql('mix', 1, KEYS);
 }
 
-/** One transaction of one row, as an application would write it: 60 % updates, 30 % inserts, 10 % deletes. */
+/**
+ * One transaction of one row, as an application would write it: 60 % updates, 30 % inserts, 10 % deletes. The key is drawn
+ * before the statement: random() in its condition would be drawn, and compared, for each row of the table.
+ */
 const ONE = `
   chance := random();
+  key := 1 + floor(random() * ${KEYS})::bigint;
   IF chance < 0.6 THEN
-    UPDATE ${SCHEMA}.mix SET amount = amount + 1, updated_at = clock_timestamp() WHERE id = 1 + floor(random() * ${KEYS})::bigint;
+    UPDATE ${SCHEMA}.mix SET amount = amount + 1, updated_at = clock_timestamp() WHERE id = key;
   ELSIF chance < 0.9 THEN
     ${insertOneSql('mix', 'next')}; next := nextval('${SCHEMA}.mix_id');
   ELSE
-    DELETE FROM ${SCHEMA}.mix WHERE id = 1 + floor(random() * ${KEYS})::bigint;
+    DELETE FROM ${SCHEMA}.mix WHERE id = key;
   END IF;
   COMMIT;
   done := done + 1;`;
 
 const DECLARE = (seconds: number) =>
-  `chance float8; done int := 0; next bigint := nextval('${SCHEMA}.mix_id'); due timestamptz := clock_timestamp(); ends timestamptz := clock_timestamp() + interval '${seconds} s'`;
+  `chance float8; key bigint; done int := 0; next bigint := nextval('${SCHEMA}.mix_id'); due timestamptz := clock_timestamp(); ends timestamptz := clock_timestamp() + interval '${seconds} s'`;
 
 /** @param perSecond of all clients together; null: as many as the source takes. @returns transactions committed */
 export async function writeMix(

@@ -20,6 +20,7 @@ import { placeOf } from './dead-letter.js';
 import { applyTransactions, deferredHalt, describeRefusal, reportOf } from './deferred.js';
 import type { TransactionPart } from './entries.js';
 import { fold, type Step } from './fold.js';
+import { type Ready, remembered } from './ready.js';
 import type { TableEntry, TableRegistry } from './registry.js';
 import { runReplacing } from './replace.js';
 
@@ -69,6 +70,26 @@ export class DataRefusedError extends Error {
   }
 }
 
+/** Where the parts of a large transaction come from. */
+export interface PartSource {
+  /** The following part, as soon as it is there. */
+  next(): Promise<TransactionPart>;
+  /** Whether everything that it needs to know of the tables is known. */
+  isPrepared(part: TransactionPart): boolean;
+  /** Makes it known. @returns the part as it is to be applied */
+  prepare(part: TransactionPart): Promise<TransactionPart>;
+}
+
+interface PartFlight {
+  readonly part: TransactionPart;
+  readonly steps: readonly Step[] | null;
+  readonly statements: readonly Statement[];
+  /** Null: nothing was sent, because the part has no simple way. */
+  readonly answer: Promise<readonly number[]> | null;
+}
+
+const NO_SIMPLE_WAY = Symbol('no simple way');
+
 const BEGIN = { text: 'BEGIN', values: [] };
 const COMMIT = { text: 'COMMIT', values: [] };
 const CONTROL_STATEMENTS_BEFORE = 1;
@@ -87,14 +108,34 @@ export class Applier {
     this.#at = options.start;
   }
 
-  /** Applies whole transactions as one target transaction, retrying until it is durable. */
-  async applyBatch(parts: readonly TransactionPart[], checkpoint: Checkpoint): Promise<void> {
+  /** Folds and compiles a batch whose turn has not come; null when there is no connection, or no simple way to apply it. */
+  ready(parts: readonly TransactionPart[]): Ready | null {
+    const session = this.#session;
+    if (session === null) return null;
+    const holds = remembered(parts, this.#options.registry);
+    const steps = this.#folded(changesOf(parts));
+    if (steps === null) return null;
+    const statements = this.#compile(steps, session);
+    const copied = statements.filter(({ copy }) => copy !== undefined);
+    const mayCopy = () => copied.every(({ binding }) => binding === null || !this.#copiesRefused(binding));
+    return { parts, steps, statements, holds: () => this.#session === session && mayCopy() && holds() };
+  }
+
+  /**
+   * Applies whole transactions as one target transaction, retrying until it is durable.
+   * @param ready the same parts, made ready before
+   */
+  async applyBatch(
+    parts: readonly TransactionPart[],
+    checkpoint: Checkpoint,
+    ready: Ready | null = null,
+  ): Promise<void> {
     const { counters } = this.#options;
-    const changes = parts.flatMap((part) => part.changes);
+    const changes = changesOf(parts);
     let careful = false;
     const started = performance.now();
     const found = await this.#untilDurable(checkpoint, async (session) => {
-      if (!careful && (await this.#applyFolded(session, parts, changes, checkpoint))) return;
+      if (!careful && (await this.#applyFolded(session, parts, changes, checkpoint, ready))) return;
       careful = true;
       counters.batchesReordered += 1;
       await this.#careful(session, parts, changes, checkpoint);
@@ -117,12 +158,12 @@ export class Applier {
   }
 
   /**
-   * Applies a large transaction as its parts arrive. `next` gives the following part, the last of which has `commit`.
-   * Memory holds one part. On a retryable failure throws RestartFromCheckpoint.
+   * Applies a large transaction as its parts arrive, the last of which has `commit`. While the secondary works on one the
+   * next is made ready and sent; memory holds these two. On a retryable failure throws RestartFromCheckpoint.
    */
   async applyLarge(
     first: TransactionPart,
-    next: () => Promise<TransactionPart>,
+    parts: PartSource,
     checkpointOf: (last: TransactionPart) => Checkpoint,
   ): Promise<void> {
     const session = await this.#connected();
@@ -131,11 +172,21 @@ export class Applier {
     try {
       await session.exec(session.dialect.beginPartsSql);
       let part = first;
+      let flying: PartFlight | null = null;
       for (;;) {
-        await this.#applyPart(session, part);
+        let flight = this.#send(session, part);
+        if (flying && !(await this.#landed(session, flying, flight))) flight = this.#send(session, part);
+        flying = flight;
         if (part.commit) break;
-        part = await next();
+        const following = await parts.next();
+        // What makes a table another one has to find every part before it applied.
+        if (flying.answer === null || !parts.isPrepared(following)) {
+          await this.#landed(session, flying, null);
+          flying = null;
+        }
+        part = await parts.prepare(following);
       }
+      await this.#landed(session, flying, null);
       const checkpoint = checkpointOf(part);
       crashPoint('large:before-commit');
       await session.pipeline([this.#checkpoint(checkpoint), COMMIT]).catch(async (error: unknown) => {
@@ -192,15 +243,7 @@ export class Applier {
   async applySteps(steps: readonly Step[], extra: readonly SqlStatement[]): Promise<void> {
     let refused: unknown = null;
     await this.#untilDurable(null, async (session) => {
-      const statements = compileSteps(steps, session.dialect);
-      try {
-        await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
-        return;
-      } catch (error) {
-        this.#throwIfMoved(error, statements.length + extra.length + CONTROL_STATEMENTS_BEFORE);
-        if (classify(error).action !== 'bisect') throw error;
-        await session.rollback();
-      }
+      if (await this.#tryChunk(session, steps, extra)) return;
       try {
         await session.exec('BEGIN');
         await runReplacing(session, steps, () => true);
@@ -214,6 +257,22 @@ export class Applier {
       }
     });
     if (refused !== null) throw new DataRefusedError(refused);
+  }
+
+  /** False when the secondary refuses rows. Rows that should be new to it go in by COPY, and where one is not, without. */
+  async #tryChunk(session: TargetSession, steps: readonly Step[], extra: readonly SqlStatement[]): Promise<boolean> {
+    for (;;) {
+      const statements = compileSteps(steps, session.dialect, (binding) => !this.#copiesRefused(binding));
+      try {
+        await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
+        return true;
+      } catch (error) {
+        this.#throwIfMoved(error, statements.length + extra.length + CONTROL_STATEMENTS_BEFORE);
+        if (classify(error).action !== 'bisect') throw error;
+        await session.rollback();
+        if (!this.#withoutCopy(error, statements)) return false;
+      }
+    }
   }
 
   /**
@@ -276,11 +335,13 @@ export class Applier {
     parts: readonly TransactionPart[],
     changes: readonly Change[],
     checkpoint: Checkpoint,
+    ready: Ready | null,
   ): Promise<boolean> {
     for (;;) {
-      const steps = this.#folded(changes);
+      const made = ready?.holds() ? ready : null;
+      const steps = made?.steps ?? this.#folded(changes);
       if (steps === null) return false;
-      const statements = this.#compile(steps, session);
+      const statements = made?.statements ?? this.#compile(steps, session);
       try {
         const counts = await session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT]);
         this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
@@ -318,36 +379,59 @@ export class Applier {
     return statement?.binding && this.#options.registry.get(statement.binding.relation);
   }
 
-  async #applyPart(session: TargetSession, part: TransactionPart): Promise<void> {
+  /** A part on its way to the secondary. Its answer says whether everything of it was done. */
+  #send(session: TargetSession, part: TransactionPart): PartFlight {
     const steps = this.#folded(part.changes);
-    const statements = steps === null ? [] : this.#compile(steps, session);
-    const outcome = steps === null ? 'refused' : await this.#tryPart(session, statements);
-    if (outcome === 'again') return this.#applyPart(session, part);
-    if (outcome === 'refused') {
-      this.#options.counters.batchesReordered += 1;
-      await applyCarefully(this.#carefulContext(session), [part], part.changes);
-    }
-    this.#options.onApplied([part], steps ?? this.#folded(part.changes) ?? []);
-    this.#countRows(statements, [part]);
+    if (steps === null) return { part, steps, statements: [], answer: null };
+    const statements = this.#compile(steps, session);
+    const answer = session.pipeline([
+      { text: 'SAVEPOINT dbr_part', values: [] },
+      ...statements,
+      { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
+    ]);
+    // Awaited when its turn comes; until then a failure must not count as unhandled.
+    answer.catch(() => undefined);
+    return { part, steps, statements, answer };
   }
 
-  async #tryPart(session: TargetSession, statements: readonly Statement[]): Promise<'applied' | 'again' | 'refused'> {
+  /**
+   * Waits for a part's answer, and does what a refused part needs. `behind` has been sent after it: the server refuses it
+   * as well then, and it is to be sent again (false).
+   */
+  async #landed(session: TargetSession, flight: PartFlight, behind: PartFlight | null): Promise<boolean> {
+    const refused = await this.#refusalOf(flight);
+    if (refused === null) return true;
+    await behind?.answer?.catch(() => undefined);
+    if (flight.answer !== null) await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
+    if (this.#withoutCopy(refused, flight.statements)) {
+      await this.#landed(session, this.#send(session, flight.part), null);
+      return false;
+    }
+    const entry = this.#refusedTable(refused, flight.statements, CONTROL_STATEMENTS_BEFORE);
+    if (entry && (await this.#options.relabeled(entry))) throw new RelabeledError(entry);
+    this.#options.counters.batchesReordered += 1;
+    await applyCarefully(this.#carefulContext(session), [flight.part], flight.part.changes);
+    this.#partApplied(flight);
+    return behind?.answer === null;
+  }
+
+  /** Why the part was refused: the server's error, or that it has to be applied carefully. Null: it was applied. */
+  async #refusalOf(flight: PartFlight): Promise<unknown> {
+    if (flight.answer === null) return NO_SIMPLE_WAY;
     try {
-      const counts = await session.pipeline([
-        { text: 'SAVEPOINT dbr_part', values: [] },
-        ...statements,
-        { text: 'RELEASE SAVEPOINT dbr_part', values: [] },
-      ]);
-      this.#noteMissing(statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
-      return 'applied';
+      const counts = await flight.answer;
+      this.#noteMissing(flight.statements, counts.slice(CONTROL_STATEMENTS_BEFORE));
+      this.#partApplied(flight);
+      return null;
     } catch (error) {
       if (classify(error).action !== 'bisect') throw error;
-      await session.exec('ROLLBACK TO SAVEPOINT dbr_part');
-      if (this.#withoutCopy(error, statements)) return 'again';
-      const entry = this.#refusedTable(error, statements, CONTROL_STATEMENTS_BEFORE);
-      if (entry && (await this.#options.relabeled(entry))) throw new RelabeledError(entry);
-      return 'refused';
+      return error;
     }
+  }
+
+  #partApplied({ part, statements, steps }: PartFlight): void {
+    this.#options.onApplied([part], steps ?? this.#folded(part.changes) ?? []);
+    this.#countRows(statements, [part]);
   }
 
   async #careful(
@@ -514,6 +598,11 @@ export class Applier {
       this.#options.counters.rowsApplied += rows;
     }
   }
+}
+
+function changesOf(parts: readonly TransactionPart[]): readonly Change[] {
+  const [only] = parts;
+  return only && parts.length === 1 ? only.changes : parts.flatMap((part) => part.changes);
 }
 
 function fenced(ours: number, theirs: number | null, cause?: unknown): FencedError {

@@ -2,6 +2,7 @@
 
 import type { TargetColumn, TargetTable } from '../apply/target-table.js';
 import type { Relation, Row } from '../core/change.js';
+import type { LineSource } from '../core/line-source.js';
 
 /** Turns a source value's text into the text that the target's column takes (money, hstore). Null stays null. */
 export type ValueConverter = (text: string) => string;
@@ -63,11 +64,18 @@ export function project(binding: Binding, row: Row): Row {
 export function keyOf(binding: Binding, projected: Row): string {
   const key = binding.key as readonly number[];
   if (key.length === 1) return projected[key[0] as number] as string;
+  return joined(key.map((i) => projected[i] as string));
+}
+
+/** The same of a row that was not decoded; the binding is straight. */
+export function rawKeyOf(binding: Binding, line: LineSource): string {
+  const key = binding.key as readonly number[];
+  return key.length === 1 ? line.text(key[0] as number) : joined(key.map((i) => line.text(i)));
+}
+
+function joined(values: readonly string[]): string {
   let out = '';
-  for (const i of key) {
-    const value = projected[i] as string;
-    out += `${value.length}:${value}`;
-  }
+  for (const value of values) out += `${value.length}:${value}`;
   return out;
 }
 

@@ -6,14 +6,15 @@ import type { Dialect } from '../apply/dialect.js';
 import { copySql, deleteCopiesSql, deleteSql, insertSql, moveSql, updateSql, upsertSql } from '../apply/statements.js';
 import type { TargetColumn } from '../apply/target-table.js';
 import type { Row } from '../core/change.js';
+import type { LineSource } from '../core/line-source.js';
 import type { Binding } from './binding.js';
-import type { BagFold, KeyedFold, Step } from './fold.js';
+import { type BagFold, type KeyedFold, type NetChange, RawUpsert, type Step } from './fold.js';
 
 export interface Statement {
   readonly text: string;
   readonly values: readonly (string | null)[];
   /** Lines of a COPY. */
-  readonly copy?: string;
+  readonly copy?: string | Buffer;
   /** The table that it changes; null for control statements. */
   readonly binding: Binding | null;
   readonly rows: number;
@@ -47,22 +48,57 @@ export function compileSteps(
 function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying: boolean, out: Statement[]): void {
   const deletes: Row[] = [];
   const upserts: Row[] = [];
-  const inserts: Row[] = [];
+  const inserts: NetChange[] = [];
   const patches = new Map<string, Row[]>();
-  for (const { op, row, fresh } of changes.values()) {
-    if (op === 'delete') deletes.push(row);
-    else if (op !== 'upsert') groupPatch(patches, row);
-    else if (copying && fresh) inserts.push(row);
-    else upserts.push(row);
+  for (const change of changes.values()) {
+    if (change.op === 'delete') deletes.push(change.row);
+    else if (change.op !== 'upsert') groupPatch(patches, change.row);
+    else if (copying && change.fresh) inserts.push(change);
+    else upserts.push(change.row);
   }
   const few = inserts.length < LEAST_COPIED;
   pushDeletes(binding, deletes, dialect, out);
   for (const rows of patches.values()) pushPatches(binding, rows, dialect, out);
-  pushUpserts(binding, few ? [...upserts, ...inserts] : upserts, dialect, out);
-  if (!few) pushCopy(binding, inserts, out);
+  pushUpserts(binding, few ? [...upserts, ...inserts.map(({ row }) => row)] : upserts, dialect, out);
+  if (!few) pushCopies(binding, inserts, out);
+}
+
+function pushCopies(binding: Binding, inserts: readonly NetChange[], out: Statement[]): void {
+  const raw: LineSource[] = [];
+  const rows: Row[] = [];
+  for (const change of inserts) {
+    if (change instanceof RawUpsert) raw.push(change.line);
+    else rows.push(change.row);
+  }
+  pushRawCopy(binding, raw, out);
+  pushCopy(binding, rows, out);
+}
+
+function pushRawCopy(binding: Binding, rows: readonly LineSource[], out: Statement[]): void {
+  if (rows.length === 0) return;
+  const text = copySql(binding.target, binding.columns);
+  out.push({ text, values: [], copy: linesOf(rows), binding, rows: rows.length, mustMatch: null });
+}
+
+/** A line takes no more than the row did where it comes from, unless much of it has to be escaped. */
+function linesOf(rows: readonly LineSource[]): Buffer {
+  let size = 0;
+  for (const { end, start } of rows) size += end - start;
+  let lines = Buffer.allocUnsafeSlow(size);
+  let length = 0;
+  for (const row of rows) {
+    if (length + row.mostLineBytes > lines.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * lines.length + row.mostLineBytes);
+      lines.copy(larger, 0, 0, length);
+      lines = larger;
+    }
+    length = row.writeLine(lines, length);
+  }
+  return lines.subarray(0, length);
 }
 
 function pushCopy(binding: Binding, rows: readonly Row[], out: Statement[]): void {
+  if (rows.length === 0) return;
   const quoted = binding.columns.map((column) => column.encoding === 'quoted');
   const cells = new Array<string>(quoted.length);
   const lines = rows.map((row) => {

@@ -6,14 +6,32 @@
 import type { Change, Relation, Row, RowChange } from '../core/change.js';
 import { UnfitChangeError } from '../core/errors.js';
 import { displayName, quoteTable } from '../core/ident.js';
-import { type Binding, imageOf, keyOf, project } from './binding.js';
+import type { LineSource } from '../core/line-source.js';
+import { RawInsert } from '../core/raw-insert.js';
+import { type Binding, imageOf, keyOf, project, rawKeyOf } from './binding.js';
 
 /** The net effect on one key. `row` is the projected row; a patch has undefined where the value is unchanged. */
 export interface NetChange {
-  op: 'upsert' | 'patch' | 'delete';
-  row: Row;
+  readonly op: 'upsert' | 'patch' | 'delete';
+  readonly row: Row;
   /** An insert whose key no earlier change of the group had: the secondary does not have the row. */
-  fresh?: boolean;
+  readonly fresh?: boolean;
+}
+
+/** A row that nobody has looked at; its columns are those of the binding. */
+export class RawUpsert implements NetChange {
+  readonly op = 'upsert';
+  readonly line: LineSource;
+  readonly fresh: boolean;
+
+  constructor(line: LineSource, fresh: boolean) {
+    this.line = line;
+    this.fresh = fresh;
+  }
+
+  get row(): Row {
+    return this.line.row;
+  }
 }
 
 export interface KeyedFold {
@@ -111,6 +129,11 @@ function bagOf(group: Group, binding: Binding, flush: () => void, fresh: () => G
 /** Returns a move step when the change cannot be folded. */
 function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   const { binding, changes } = table;
+  if (change instanceof RawInsert && binding.straight) {
+    const key = rawKeyOf(binding, change);
+    changes.set(key, new RawUpsert(change, !changes.has(key)));
+    return null;
+  }
   if (change.kind === 'insert') {
     const row = project(binding, change.row);
     const key = keyOf(binding, row);

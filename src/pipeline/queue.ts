@@ -21,6 +21,7 @@ export class EntryQueue {
   #bytes = 0;
   #paused = false;
   #wake: (() => void) | null = null;
+  #filled: (() => void) | null = null;
   #closed = false;
   readonly #limits: QueueLimits;
   readonly #flow: { pause(): void; resume(): void };
@@ -49,6 +50,7 @@ export class EntryQueue {
     if (!this.#paused && this.#bytes > this.#limits.highBytes) {
       this.#paused = true;
       this.#flow.pause();
+      this.#filled?.();
     }
     this.#notify();
   }
@@ -114,6 +116,14 @@ export class EntryQueue {
         signal.removeEventListener('abort', onAbort);
         resolve();
       };
+    });
+  }
+
+  /** Resolves when it is full: the source waits. One waits at a time; who has asked before is forgotten. */
+  full(): Promise<void> {
+    if (this.#paused) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#filled = resolve;
     });
   }
 

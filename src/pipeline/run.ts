@@ -3,6 +3,7 @@
  * (data + checkpoint + epoch) -> ledger -> confirm. One loop, one writer: chunks of loads, sweeps and repairs come
  * through it too, at their upper watermark, so that nothing can overtake anything.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Checkpoint } from '../apply/checkpoint.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
@@ -15,6 +16,7 @@ import { type Deriver, deriveColumns } from './derive.js';
 import { isFenceMark, type TransactionPart, type WatermarkEntry } from './entries.js';
 import { type IdlePolicy, type Ledger, shouldStoreIdle } from './ledger.js';
 import type { BatchLimits, EntryQueue } from './queue.js';
+import type { Ready } from './ready.js';
 import type { TableRegistry } from './registry.js';
 
 export interface ApplyLoopOptions {
@@ -42,9 +44,17 @@ export interface ApplyLoopOptions {
   readonly breathMs?: () => number;
 }
 
+/** A batch that waits for its turn. */
+interface Ahead {
+  readonly received: readonly TransactionPart[];
+  /** Null: they are still to be prepared. */
+  readonly ready: Ready | null;
+}
+
 export class ApplyLoop {
   readonly #options: ApplyLoopOptions;
   #lastStoredMs: number;
+  #ahead: Ahead | null = null;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
@@ -53,12 +63,12 @@ export class ApplyLoop {
 
   /** Runs until the signal is aborted (between target transactions), or throws what stops the stream. */
   async run(signal: AbortSignal): Promise<void> {
-    const { queue, ledger, limits } = this.#options;
+    const { queue, ledger } = this.#options;
     while (!signal.aborted) {
-      ledger.busy = queue.length > 0;
-      const batch = queue.takeTransactions(limits);
-      if (batch.length > 0) {
-        ledger.oldestUnappliedAtMs = (batch[0] as TransactionPart).commitAtMs;
+      ledger.busy = queue.length > 0 || this.#ahead !== null;
+      const batch = this.#nextBatch();
+      if (batch.received.length > 0) {
+        ledger.oldestUnappliedAtMs = (batch.received[0] as TransactionPart).commitAtMs;
         await this.#applyBatch(batch);
         const breathMs = this.#options.breathMs?.() ?? 0;
         if (breathMs > 0) await this.#options.clock.sleep(breathMs, signal).catch(() => undefined);
@@ -79,20 +89,31 @@ export class ApplyLoop {
           await this.#applyLarge(head, signal);
         }
       }
-      const next = queue.peek();
+      const next = this.#ahead?.received[0] ?? queue.peek();
       ledger.oldestUnappliedAtMs = next?.kind === 'transaction' ? next.commitAtMs : null;
     }
   }
 
-  async #applyBatch(received: readonly TransactionPart[]): Promise<void> {
+  #nextBatch(): Ahead {
+    const { limits, queue } = this.#options;
+    const ahead = this.#ahead;
+    this.#ahead = null;
+    return ahead ?? { received: queue.takeTransactions(limits), ready: null };
+  }
+
+  async #applyBatch({ ready, received }: Ahead): Promise<void> {
     const { applier, ledger, onCommit } = this.#options;
     const last = (received.at(-1) as TransactionPart).commit;
     if (!last) throw new RangeError('A batch ends with a commit.');
     for (const part of received) onCommit(part.xid);
-    const batch = await this.#prepare(received);
+    const holds = ready?.holds() === true && this.#unprepared(received).length === 0;
+    const batch = ready && holds ? ready.parts : await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
       crashPoint('batch:ready');
-      await applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs));
+      const applied = applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs), holds ? ready : null);
+      applied.catch(() => undefined);
+      await this.#makeNextReady(applied);
+      await applied;
       crashPoint('batch:durable');
       this.#stored(last.endLsn);
       crashPoint('batch:acknowledged');
@@ -102,6 +123,27 @@ export class ApplyLoop {
     ledger.appliedThrough(last.endLsn, last.commitAtMs);
   }
 
+  /**
+   * Where a backlog waits, the next batch is made ready while the secondary works on this one. Only when as much waits as
+   * is ever taken at a time: what is taken early would else be a small batch where natural batching makes a large one.
+   */
+  async #makeNextReady(applied: Promise<void>): Promise<void> {
+    const { applier, derive, limits, queue, registry } = this.#options;
+    const isFull = await Promise.race([queue.full().then(() => true), applied.then(() => false)]);
+    if (!isFull) return;
+    // This one is on its way by then.
+    await setImmediate();
+    const received = queue.takeTransactions(limits);
+    if (received.length === 0) return;
+    this.#ahead = { received, ready: null };
+    // What makes a table another one has to wait for its turn.
+    if (this.#unprepared(received).length > 0) return;
+    // What fails here fails again when its turn comes, and is heard then.
+    const prepared = await deriveColumns(received, (relation) => registry.lookup(relation), derive).catch(() => null);
+    if (prepared === null) return;
+    this.#ahead = { received, ready: applier.ready(prepared) };
+  }
+
   async #applyLarge(first: TransactionPart, signal: AbortSignal): Promise<void> {
     const { applier, ledger, onCommit, largeTransactions } = this.#options;
     onCommit(first.xid);
@@ -109,11 +151,15 @@ export class ApplyLoop {
     let last = first;
     await applier.applyLarge(
       await this.#preparePart(first),
-      async () => {
-        this.#settled([last]);
-        crashPoint('large:part');
-        last = await this.#nextPart(signal);
-        return this.#preparePart(last);
+      {
+        next: async () => {
+          this.#settled([last]);
+          crashPoint('large:part');
+          last = await this.#nextPart(signal);
+          return last;
+        },
+        isPrepared: (part) => this.#unprepared([part]).length === 0,
+        prepare: (part) => this.#preparePart(part),
       },
       (part) => checkpointAt(part.commit?.endLsn ?? part.commitLsn, part.commitAtMs),
     );
@@ -164,15 +210,15 @@ export class ApplyLoop {
    */
   async #prepare(parts: readonly TransactionPart[]): Promise<readonly TransactionPart[]> {
     const { derive, registry, prepare } = this.#options;
-    const relations = new Set(parts.flatMap((part) => [...relationsOf(part.changes)]));
-    for (
-      let unbound = [...relations];
-      unbound.length > 0;
-      unbound = [...relations].filter((each) => !registry.isPrepared(each))
-    ) {
+    for (let unbound = this.#unprepared(parts); unbound.length > 0; unbound = this.#unprepared(parts)) {
       for (const relation of unbound) if (!registry.isPrepared(relation)) await prepare(relation);
     }
     return deriveColumns(parts, (relation) => registry.lookup(relation), derive);
+  }
+
+  #unprepared(parts: readonly TransactionPart[]): Relation[] {
+    const relations = new Set(parts.flatMap((part) => [...relationsOf(part.changes)]));
+    return [...relations].filter((relation) => !this.#options.registry.isPrepared(relation));
   }
 
   async #preparePart(part: TransactionPart): Promise<TransactionPart> {

@@ -11,7 +11,7 @@ import type { JournalRow } from './journal.js';
 import { parkAndWrite } from './park.js';
 import { readRows, toPrimary } from './row-io.js';
 import { triggerSwitch } from './triggers.js';
-import { isRowsFault, type RefusedRow, type RowWrite, writeOneByOne, writeStatements } from './write-rows.js';
+import { isRowsFault, type RefusedRow, type RowWrite, writeInHalves, writeStatements } from './write-rows.js';
 
 export interface CopyResult {
   /** On the primary now: to be marked, unless written again since. */
@@ -82,7 +82,7 @@ async function writeToPrimary(
   }
   try {
     await primary.pipeline([...beginCopy(false), ...triggers.off]);
-    let refused = await writeOneByOne(primary, 'primary', writes, ordered);
+    let refused = await writeInHalves(primary, 'primary', writes, ordered);
     if (refused.some(({ error }) => ['23505', '23P01'].includes(sqlstateOf(error) ?? '')))
       refused = await parkAndWrite(context, primary, refused);
     await primary.pipeline([...triggers.on, { text: 'COMMIT', values: [] }]);

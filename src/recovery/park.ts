@@ -9,7 +9,7 @@ import type { TargetColumn } from '../apply/target-table.js';
 import { quoteIdent, quoteTable } from '../core/ident.js';
 import type { CopyContext } from './copy-context.js';
 import { keyColumns, parseKey, primaryRowKey, readRows, toPrimary } from './row-io.js';
-import { type RefusedRow, type RowWrite, writeOneByOne } from './write-rows.js';
+import { type RefusedRow, type RowWrite, writeInHalves } from './write-rows.js';
 
 const ROUNDS = 4;
 
@@ -27,7 +27,7 @@ export async function parkAndWrite(
     for (const holder of await holders(context, primary, left))
       writes.set(idOf(holder), writes.get(idOf(holder)) ?? holder);
     for (const write of writes.values()) if (!(await park(primary, write))) return undo(primary, refused);
-    left = await writeOneByOne(primary, 'primary', [...writes.values()], context.tables.ordered);
+    left = await writeInHalves(primary, 'primary', [...writes.values()], context.tables.ordered);
   }
   if (left.length > 0) return undo(primary, refused);
   await primary.exec('RELEASE SAVEPOINT dbr_park');

@@ -5,8 +5,9 @@
  * - What the secondary wins needs none: a later write there wins, too. It is recorded by what was read before.
  * - What the primary wins, of rows that are there, is written in a transaction of its own that begins when the journal is
  *   known to have everything up to the reading; each row must still be the version that was read then.
- * - What the primary wins of keys that are not there is left to the long transaction, which reads nothing but those keys:
- *   only it sees that one was inserted and deleted in between.
+ * - What the primary wins of keys that are not there, and the secondary refuses, is late: found out by trying.
+ * - The others of those are left to the long transaction, which reads nothing but those keys and what they refer to: only
+ *   it sees that one was inserted and deleted in between.
  */
 import { inTransaction } from './connections.js';
 import { touchedId } from './journal.js';
@@ -20,10 +21,11 @@ import {
   type Plan,
   planOf,
   type SettleContext,
+  type Sight,
   sightsOf,
   type TailItem,
 } from './settle-plan.js';
-import { record, writeWinners } from './settle-write.js';
+import { type Refused, record, writeWinners } from './settle-write.js';
 
 export interface Apart {
   /** Still to be decided upon. */
@@ -58,8 +60,23 @@ export async function settleApart(
   );
 
   const present = plan.primaryWins.filter(({ rowKey, table }) => of(secondary, table).has(rowKey));
-  const absent = plan.primaryWins.filter((item) => !present.includes(item));
-  if (present.length === 0) return { rest: absent, late: [] };
+  const isPresent = new Set(present);
+  const absent = plan.primaryWins.filter((item) => !isPresent.has(item));
+  const refused = await tried(context, absent, sights);
+  const isRefused = new Set(refused.map(({ item }) => item));
+  const late = await inTransaction(link, async (session) =>
+    record(
+      context,
+      session,
+      await store.lock(session),
+      only(plan, (item) => isRefused.has(item)),
+      sights,
+      refused,
+      last,
+    ),
+  );
+  const rest = absent.filter((item) => !isRefused.has(item));
+  if (present.length === 0) return { rest, late };
   const presentKeys = keysByTable(present);
   const written = await inTransaction(link, async (session) => {
     // First: whoever stores the journal waits, and nothing that follows is older than what it has stored.
@@ -84,7 +101,29 @@ export async function settleApart(
     );
     return { same, late };
   });
-  return { rest: [...absent, ...present.filter((item) => !written.same.includes(item))], late: written.late };
+  return {
+    rest: [...rest, ...present.filter((item) => !written.same.includes(item))],
+    late: [...late, ...written.late],
+  };
+}
+
+/**
+ * Which of the rows the secondary refuses, found out by writing them and taking that back. The long transaction would
+ * depend on the row that is in their way, which may be written all the time.
+ */
+function tried(
+  { link, tables }: SettleContext,
+  items: readonly TailItem[],
+  sights: ByTable<Sight>,
+): Promise<Refused[]> {
+  return link.with(async (session) => {
+    await session.exec('BEGIN');
+    try {
+      return await writeWinners(session, items, sights, tables);
+    } finally {
+      if (!session.broken) await session.rollback();
+    }
+  });
 }
 
 function only(plan: Plan, wanted: (item: TailItem) => boolean): Plan {

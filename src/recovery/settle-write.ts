@@ -18,7 +18,7 @@ import {
   type TailItem,
 } from './settle-plan.js';
 import type { RecoveryTables } from './tables.js';
-import { type RowWrite, tryWrite, writeOneByOne, writeStatements } from './write-rows.js';
+import { type RowWrite, tryWrite, writeInHalves, writeStatements } from './write-rows.js';
 
 export interface Refused {
   readonly item: TailItem;
@@ -41,7 +41,7 @@ export async function writeWinners(
   const writes = [...items.keys()];
   const error = await tryWrite(session, () => writeStatements(session, 'secondary', writes, tables.ordered));
   if (error === null) return [];
-  const refused = await writeOneByOne(session, 'secondary', writes, tables.ordered);
+  const refused = await writeInHalves(session, 'secondary', writes, tables.ordered);
   return refused.map((each) => ({ item: items.get(each.write) as TailItem, error: each.error }));
 }
 

@@ -22,6 +22,7 @@ import {
   type TailItem,
 } from './settle-plan.js';
 import { record, writeWinners } from './settle-write.js';
+import type { RecoveryTable } from './tables.js';
 
 /** A key was written between two looks, and is not there: only looking again tells. */
 class LookAgain extends Error {}
@@ -63,6 +64,11 @@ export async function settle(
       if (!(error instanceof Contended)) throw error;
       const apart = await settleApart(context, rest, keys, primary, last);
       late.push(...apart.late);
+      // What refers to a row that is written all the time must not keep the others waiting.
+      if (apart.rest.length === rest.length && rest.length > 1) {
+        for (const half of halves(rest, context.tables.ordered)) late.push(...(await settle(context, half, last)));
+        return late;
+      }
       rest = apart.rest;
     }
   }
@@ -97,4 +103,12 @@ async function settleOnce(
   }
   // Not before: the journal is written under the same lock, and has been waited for.
   return record(context, session, await store.lock(session), plan, sights, refused, last);
+}
+
+/** In an order in which rows come after those that they refer to. */
+function halves(items: readonly TailItem[], ordered: readonly RecoveryTable[]): [TailItem[], TailItem[]] {
+  const rank = new Map(ordered.map((table, i) => [table, i]));
+  const sorted = [...items].sort((a, b) => (rank.get(a.table) ?? 0) - (rank.get(b.table) ?? 0));
+  const middle = sorted.length >> 1;
+  return [sorted.slice(0, middle), sorted.slice(middle)];
 }

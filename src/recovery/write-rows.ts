@@ -59,23 +59,37 @@ export function writeStatements(
   return statements;
 }
 
-/** Inside a transaction. Throws what is nobody's row; returns the rows that are refused whatever their order. */
-export async function writeOneByOne(
+/**
+ * Inside a transaction, those of a table at once, and halves of what is refused. Throws what is nobody's row; returns the
+ * rows that are refused whatever their order.
+ */
+export async function writeInHalves(
   session: TargetSession,
   side: Side,
   writes: readonly RowWrite[],
   ordered: readonly RecoveryTable[],
 ): Promise<RefusedRow[]> {
-  let waiting: RefusedRow[] = inOrder(writes, ordered).map((write) => ({ write, error: null }));
+  let waiting = [...writes];
   for (;;) {
     const refused: RefusedRow[] = [];
-    for (const { write } of waiting) {
-      const error = await tryWrite(session, () => writeStatements(session, side, [write], [write.table]));
-      if (error !== null) refused.push({ write, error });
-    }
+    for (const alike of groupsInOrder(waiting, ordered)) refused.push(...(await writeHalves(session, side, alike)));
     if (refused.length === 0 || refused.length === waiting.length) return refused;
-    waiting = refused;
+    waiting = refused.map(({ write }) => write);
   }
+}
+
+/** @param writes of one table */
+async function writeHalves(session: TargetSession, side: Side, writes: readonly RowWrite[]): Promise<RefusedRow[]> {
+  const [first] = writes;
+  if (!first) return [];
+  const error = await tryWrite(session, () => writeStatements(session, side, writes, [first.table]));
+  if (error === null) return [];
+  if (writes.length === 1) return [{ write: first, error }];
+  const middle = writes.length >> 1;
+  return [
+    ...(await writeHalves(session, side, writes.slice(0, middle))),
+    ...(await writeHalves(session, side, writes.slice(middle))),
+  ];
 }
 
 /** Under a savepoint. @returns the error of the row, null when it was written */
@@ -114,10 +128,11 @@ function outdatedSql(table: RecoveryTable, columns: readonly TargetColumn[]): st
   );
 }
 
-function inOrder(writes: readonly RowWrite[], ordered: readonly RecoveryTable[]): RowWrite[] {
-  const rank = new Map(ordered.map((table, i) => [table, i]));
-  const place = ({ table, values }: RowWrite) => (values ? (rank.get(table) ?? 0) : 1_000_000 - (rank.get(table) ?? 0));
-  return [...writes].sort((a, b) => place(a) - place(b));
+/** Rows of one table each: written from referenced tables on, and then deleted the other way round. */
+function groupsInOrder(writes: readonly RowWrite[], ordered: readonly RecoveryTable[]): RowWrite[][] {
+  const of = (wanted: RecoveryTable, deleted: boolean) =>
+    writes.filter(({ table, values }) => table === wanted && (values === null) === deleted);
+  return [...ordered.map((table) => of(table, false)), ...[...ordered].reverse().map((table) => of(table, true))];
 }
 
 function targetOf(table: RecoveryTable, side: Side): TargetTable {

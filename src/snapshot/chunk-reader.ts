@@ -6,8 +6,10 @@ import type { PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { arrayLiteral } from '../apply/array-literal.js';
 import type { Row } from '../core/change.js';
-import { quoteIdent, quoteTable, type TableName } from '../core/ident.js';
+import { CopiedLine } from '../core/copied-line.js';
+import { quoteIdent, quoteLiteral, quoteTable, type TableName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
+import { copyOut } from '../source/copy-out-query.js';
 import { lockForReading } from '../source/rewritten.js';
 import { parseSnapshot, type SourceSnapshot } from './recent-commits.js';
 
@@ -31,7 +33,9 @@ export interface ChunkLimits {
 }
 
 export interface Chunk {
-  readonly rows: Row[];
+  readonly rows: readonly Row[];
+  /** Rows that were not decoded; a chunk has these or those. */
+  readonly lines?: readonly CopiedLine[];
   readonly snapshot: SourceSnapshot;
   /** False when the limits ended the read before the range did. */
   readonly complete: boolean;
@@ -56,17 +60,73 @@ export async function readRange(
   limits: ChunkLimits,
 ): Promise<Chunk> {
   const values: string[] = [];
-  const bound = (key: Key) => key.map((value, i) => `$${values.push(value)}::text::${table.key[i]?.type}`).join(', ');
+  const text = rangeSql(table, after, upTo, limits.rows, (value) => `$${values.push(value)}::text`);
+  return inSnapshot(client, table, async (snapshot) => {
+    const { rows, ended } = await fetchUpTo(client, text, values, limits);
+    return { rows, snapshot, complete: ended && rows.length < limits.rows, gone: [] };
+  });
+}
+
+/**
+ * The same as lines of COPY, of which no value is decoded. The server sends as many rows as it was asked for: those beyond
+ * the limit of bytes are passed over, so that whoever asks had better know how wide rows are.
+ */
+export async function readLines(
+  client: PoolClient,
+  table: ChunkTable,
+  after: Key | null,
+  upTo: Key | null,
+  limits: Pick<ChunkLimits, 'rows' | 'bytes'>,
+): Promise<Chunk> {
+  const text = rangeSql(table, after, upTo, limits.rows, quoteLiteral);
+  return inSnapshot(client, table, async (snapshot) => {
+    const lines: CopiedLine[] = [];
+    const slabs = new Slabs();
+    let [sent, bytes] = [0, 0];
+    await copyOut(client, `COPY (${text}) TO STDOUT`, (line) => {
+      sent += 1;
+      if (bytes >= limits.bytes) return;
+      bytes += line.length;
+      const { buffer, start } = slabs.keep(line);
+      lines.push(new CopiedLine(buffer, start, start + line.length));
+    });
+    return { rows: [], lines, snapshot, complete: sent < limits.rows && lines.length === sent, gone: [] };
+  });
+}
+
+const SLAB_BYTES = 256 << 10;
+
+/** Copies of lines, many to a buffer. */
+class Slabs {
+  #buffer = Buffer.alloc(0);
+  #length = 0;
+
+  keep(line: Buffer): { buffer: Buffer; start: number } {
+    if (this.#length + line.length > this.#buffer.length) {
+      this.#buffer = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, line.length));
+      this.#length = 0;
+    }
+    const start = this.#length;
+    this.#length += line.copy(this.#buffer, start);
+    return { buffer: this.#buffer, start };
+  }
+}
+
+/** @param literal a value as the statement may name it */
+function rangeSql(
+  table: ChunkTable,
+  after: Key | null,
+  upTo: Key | null,
+  rows: number,
+  literal: (value: string) => string,
+): string {
+  const bound = (key: Key) => key.map((value, i) => `${literal(value)}::${table.key[i]?.type}`).join(', ');
   const names = table.key.map((column) => quoteIdent(column.name)).join(', ');
   const conditions: string[] = [];
   if (after) conditions.push(`(${names}) > (${bound(after)})`);
   if (upTo) conditions.push(`(${names}) <= (${bound(upTo)})`);
   const where = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
-  const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.schema, table.name)}${where} ORDER BY ${names} LIMIT ${limits.rows}`;
-  return inSnapshot(client, table, async (snapshot) => {
-    const { rows, ended } = await fetchUpTo(client, text, values, limits);
-    return { rows, snapshot, complete: ended && rows.length < limits.rows, gone: [] };
-  });
+  return `SELECT ${columnList(table)} FROM ${quoteTable(table.schema, table.name)}${where} ORDER BY ${names} LIMIT ${rows}`;
 }
 
 /** The rows that exist of the given keys, and the keys that do not. The primary compares them, as values. */

@@ -1,7 +1,8 @@
 /** A table to be loaded, checked or repaired: how it is read on the primary, and where its rows go. */
 import type { Row } from '../core/change.js';
-import { type Binding, keyOf, project } from '../pipeline/binding.js';
-import type { KeyedFold, NetChange, Step } from '../pipeline/fold.js';
+import type { LineSource } from '../core/line-source.js';
+import { type Binding, keyOf, project, rawKeyOf } from '../pipeline/binding.js';
+import { type KeyedFold, type NetChange, RawUpsert, type Step } from '../pipeline/fold.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { Chunk, ChunkLimits, ChunkTable, Key } from './chunk-reader.js';
 import type { RecentCommits } from './recent-commits.js';
@@ -27,6 +28,14 @@ export function chunkLimits(table: LoadTable): ChunkLimits {
   const average = Math.max(64, table.rowEstimate ? table.sizeBytes / table.rowEstimate : 256);
   const fetch = Math.max(1, Math.min(2000, Math.floor((1 << 20) / average)));
   return { rows: Math.max(fetch, Math.min(MOST_ROWS, Math.floor(MOST_BYTES / average))), bytes: MOST_BYTES, fetch };
+}
+
+/** How many rows like those of the chunk fit into one; null when it had none that tell. */
+export function rowsThatFit({ lines }: Chunk, limits: ChunkLimits): number | null {
+  if (lines === undefined || lines.length === 0) return null;
+  let bytes = 0;
+  for (const { end, start } of lines) bytes += end - start;
+  return Math.max(1, Math.min(limits.rows, Math.floor((limits.bytes * lines.length) / bytes)));
 }
 
 export interface Reconciled {
@@ -57,6 +66,12 @@ export function reconcileChunk(
     if (!window.touched.has(key)) changes.set(key, { op: 'upsert', row });
     else if (window.partial.has(key)) again.push(keyTexts(binding, row));
   }
+  for (const line of chunk.lines ?? []) {
+    const key = rawKeyOf(binding, line);
+    // A first load finds no row where it writes, as a rule.
+    if (!window.touched.has(key)) changes.set(key, new RawUpsert(line, !table.entry.purge));
+    else if (window.partial.has(key)) again.push(rawKeyTexts(binding, line));
+  }
   const rows = changes.size;
   for (const { asked, own } of chunk.gone) {
     const key = keyOf(binding, project(binding, rowOfKey(binding, own)));
@@ -69,6 +84,18 @@ export function reconcileChunk(
 /** The key's values of a row of the binding, in key order. */
 export function keyTexts(binding: Binding, row: Row): Key {
   return (binding.key as readonly number[]).map((i) => row[i] as string);
+}
+
+function rawKeyTexts(binding: Binding, line: LineSource): Key {
+  return (binding.key as readonly number[]).map((i) => line.text(i));
+}
+
+/** Of a chunk's last row; null for an empty chunk. */
+export function lastKey(binding: Binding, { lines, rows }: Chunk): Key | null {
+  const line = lines?.at(-1);
+  if (line) return rawKeyTexts(binding, line);
+  const row = rows.at(-1);
+  return row ? keyTexts(binding, row) : null;
 }
 
 /** A row of the binding that has nothing but the key. */

@@ -12,8 +12,8 @@ import { type Applier, DataRefusedError } from '../pipeline/applier.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import type { Chunk, Key } from './chunk-reader.js';
-import { readGone, readKeys, readRange } from './chunk-reader.js';
-import { chunkLimits, keyTexts, type LoadTable, reconcileChunk } from './load-table.js';
+import { readGone, readKeys, readLines, readRange } from './chunk-reader.js';
+import { chunkLimits, type LoadTable, lastKey, reconcileChunk, rowsThatFit } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
 import { PURGE_RANGE, type RangeProgress } from './progress.js';
 import { lastPurgeKey, nextPurgePage } from './purge.js';
@@ -155,28 +155,24 @@ export class Loader {
     const { progress, source } = this.#options;
     const limits = chunkLimits(table);
     let cursor = range.cursor ?? lower;
+    // How wide rows are is known from those that were read: a first few, and then as many as fit.
+    let rows = limits.fetch;
     await source.use(async (client) => {
       for (let done = false; !done; ) {
-        const after = cursor;
+        const [after, most] = [cursor, { ...limits, rows }];
         const chunk = await this.#round(
           table,
           client,
-          () => readRange(client, table.chunk, after, range.upper, limits),
-          (read, rows) => {
-            const last = read.rows.at(-1);
-            return [
-              progress.chunkDone(
-                table.entry,
-                range.rangeNo,
-                last ? keyTexts(table.binding, last) : null,
-                rows,
-                read.complete,
-              ),
-            ];
-          },
+          () =>
+            table.binding.straight
+              ? readLines(client, table.chunk, after, range.upper, most)
+              : readRange(client, table.chunk, after, range.upper, limits),
+          (read, written) => [
+            progress.chunkDone(table.entry, range.rangeNo, lastKey(table.binding, read), written, read.complete),
+          ],
         );
-        const last = chunk.rows.at(-1);
-        if (last) cursor = keyTexts(table.binding, last);
+        cursor = lastKey(table.binding, chunk) ?? cursor;
+        rows = rowsThatFit(chunk, limits) ?? rows;
         done = chunk.complete;
       }
     });

@@ -3,10 +3,11 @@
  * PostgreSQL manual). Works synchronously on the socket's buffer, which is reused: nothing of it is kept.
  * Every length is checked before it is used, so that a cut or mutated message is a DecodeError and never a wrong row.
  */
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import type { Change, Relation, RelationColumn, ReplicaIdentity, Value } from '../core/change.js';
 import { DecodeError } from '../core/errors.js';
 import type { Lsn } from '../core/lsn.js';
+import { RawInsert } from '../core/raw-insert.js';
 
 export type PgOutputMessage =
   | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number; readonly xid: number }
@@ -27,6 +28,8 @@ const IGNORED: PgOutputMessage = { kind: 'ignored' };
 /** Values of a row share its text, which lives as long as the last of them. */
 const MOST_ASCII = 4096;
 const SLOW_ROWS = 32;
+/** It lives as long as the last insert in it. */
+const SLAB_BYTES = 64 << 10;
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 
 /** Microseconds since 2000-01-01 to milliseconds since 1970-01-01. */
@@ -39,8 +42,17 @@ export class PgOutputDecoder {
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
+  readonly #rawInserts: boolean;
+  /** Where the bytes of raw inserts are kept, and how far it is filled. */
+  #slab: Buffer = Buffer.alloc(0);
+  #filled = 0;
   /** So many rows are decoded value by value before they are tried as a whole again. */
   #slowRows = 0;
+
+  /** @param options `rawInserts`: inserts may come as RawInsert, which is decoded when somebody looks at its row */
+  constructor(options: { readonly rawInserts: boolean } = { rawInserts: false }) {
+    this.#rawInserts = options.rawInserts;
+  }
 
   /** Decodes one message: `buffer` from `start` to its end. Throws DecodeError. */
   decode(buffer: Buffer, start = 0): PgOutputMessage {
@@ -59,7 +71,7 @@ export class PgOutputDecoder {
         // I
         const relation = this.#relation();
         this.#expect(0x4e);
-        return { kind: 'insert', relation, row: this.#tuple(relation) };
+        return this.#rawInsert(relation) ?? { kind: 'insert', relation, row: this.#tuple(relation) };
       }
       case 0x55: // U
         return this.#update();
@@ -123,6 +135,55 @@ export class PgOutputDecoder {
     const old = this.#tuple(relation);
     this.#expect(0x4e);
     return { kind: 'update', relation, old, oldIs: form === 0x4f ? 'full' : 'key', row: this.#tuple(relation) };
+  }
+
+  /** Null for a row that has to be decoded to be known, or to be refused with a reason. */
+  #rawInsert(relation: Relation): RawInsert | null {
+    if (!this.#rawInserts) return null;
+    const buffer = this.#buffer;
+    const end = this.#end;
+    const start = this.#at + 2;
+    const bytes = end - start;
+    if (bytes <= 0 || bytes > MOST_ASCII || !this.#isComplete(relation.columns.length)) return null;
+    if (this.#slowRows > 0) {
+      this.#slowRows -= 1;
+      return null;
+    }
+    // Lengths of 128 and more are not ASCII either: those rows take the other way.
+    if (!isAscii(buffer.subarray(start, end))) {
+      this.#slowRows = SLOW_ROWS;
+      return null;
+    }
+    if (this.#filled + bytes > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#filled = 0;
+    }
+    const from = this.#filled;
+    buffer.copy(this.#slab, from, start, end);
+    this.#filled += bytes;
+    this.#at = end;
+    return new RawInsert(relation, this.#slab, from, from + bytes);
+  }
+
+  /** Whether the message ends with a row of as many values, each of which is there as text or null. */
+  #isComplete(columns: number): boolean {
+    const buffer = this.#buffer;
+    const end = this.#end;
+    let at = this.#at;
+    if (columns === 0 || ((buffer[at] as number) << 8) + (buffer[at + 1] as number) !== columns) return false;
+    at += 2;
+    for (let i = 0; i < columns; i++) {
+      const form = buffer[at];
+      if (form === 0x6e) at += 1;
+      else if (form === 0x74 && at + 5 <= end) {
+        const b = buffer;
+        // Longer ones than the whole may be have their first two bytes set.
+        if (b[at + 1] !== 0 || b[at + 2] !== 0) return false;
+        at += 5 + ((b[at + 3] as number) << 8) + (b[at + 4] as number);
+      } else return false;
+      if (at > end) return false;
+    }
+    return at === end;
   }
 
   #tuple(relation: Relation): Value[] {

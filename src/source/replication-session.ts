@@ -79,7 +79,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     },
     { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
   );
-  const decoder = new PgOutputDecoder();
+  const decoder = new PgOutputDecoder({ rawInserts: true });
   let wire: WireConnection | undefined;
   let received = options.startLsn;
   let durable = options.startLsn;

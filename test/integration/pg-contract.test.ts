@@ -576,7 +576,7 @@ describe('chunks', () => {
         ['2', 'B'],
         ['9', 'A'],
       ]);
-      expect(keys.rows.sort()).toEqual(
+      expect([...keys.rows].sort()).toEqual(
         [
           ['24', 'E', '4'],
           [null, 'B', '2'],
@@ -614,7 +614,7 @@ describe('chunks', () => {
       ['1.5', 'x'],
     ];
     const { gone, rows } = await reader.pool.use((client) => readKeys(client, { ...chunkTable, key }, asked));
-    expect(rows.sort()).toEqual([
+    expect([...rows].sort()).toEqual([
       [null, 'y  ', '1.50'],
       ['v', 'x  ', '0.0000001'],
     ]);

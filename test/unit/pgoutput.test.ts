@@ -1,8 +1,11 @@
 /** The pgoutput decoder: each message byte by byte, then as a whole against an encoder, cut and mutated (G9). */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { copyText } from '../../src/apply/copy-query.js';
 import type { Relation, RelationColumn, Value } from '../../src/core/change.js';
+import { CopiedLine } from '../../src/core/copied-line.js';
 import { DecodeError } from '../../src/core/errors.js';
+import { RawInsert } from '../../src/core/raw-insert.js';
 import { PgOutputDecoder, type PgOutputMessage, postgresTimeToMs } from '../../src/source/pgoutput.js';
 
 /** Writes the messages of the manual's chapter "Logical Replication Message Formats", all numbers big-endian. */
@@ -401,10 +404,16 @@ describe('random streams', () => {
     fc.assert(
       fc.property(fc.array(anyMove, { maxLength: 30 }), fc.nat({ max: 40 }), (moves, offset) => {
         const decoder = new PgOutputDecoder();
+        const raw = new PgOutputDecoder({ rawInserts: true });
         for (const { message, bytes } of playOut(moves)) {
-          const decoded = decoder.decode(Buffer.concat([Buffer.alloc(offset, 0x49), bytes]), offset);
+          const given = Buffer.concat([Buffer.alloc(offset, 0x49), bytes]);
+          const decoded = decoder.decode(given, offset);
           if (decoded.kind === 'ignored') expect(message.kind).toBe('relation');
           else expect(decoded).toEqual(message);
+          const other = raw.decode(given, offset);
+          // The buffer is the socket's, which is used again.
+          given.fill(0);
+          expect(plain(other)).toEqual(decoded);
         }
       }),
       { numRuns: 300 },
@@ -414,11 +423,12 @@ describe('random streams', () => {
   it('cut at any byte are refused (G9)', () => {
     fc.assert(
       fc.property(fc.array(anyMove, { minLength: 1, maxLength: 8 }), (moves) => {
-        const decoder = new PgOutputDecoder();
-        for (const { bytes } of playOut(moves)) {
-          for (let length = 0; length < bytes.length; length++)
-            expect(() => decoder.decode(bytes.subarray(0, length))).toThrow(DecodeError);
-          decoder.decode(bytes);
+        for (const decoder of [new PgOutputDecoder(), new PgOutputDecoder({ rawInserts: true })]) {
+          for (const { bytes } of playOut(moves)) {
+            for (let length = 0; length < bytes.length; length++)
+              expect(() => decoder.decode(bytes.subarray(0, length))).toThrow(DecodeError);
+            decoder.decode(bytes);
+          }
         }
       }),
       { numRuns: 60 },
@@ -440,6 +450,7 @@ describe('random streams', () => {
             const mutated = mutate(bytes, mutations);
             const [first, second] = [0x00, 0x74].map((around) => outcome(moves, mutated, around));
             expect(second).toEqual(first);
+            expect(outcome(moves, mutated, 0x00, true)).toEqual(first);
           }
         },
       ),
@@ -476,15 +487,103 @@ function mutate(bytes: Buffer, mutations: ReadonlyArray<{ at: number; how: strin
 }
 
 /** Decodes `message` in the midst of other bytes; anything but a message or a DecodeError escapes. */
-function outcome(moves: readonly Move[], message: Buffer, around: number): PgOutputMessage | string {
-  const decoder = new PgOutputDecoder();
+function outcome(
+  moves: readonly Move[],
+  message: Buffer,
+  around: number,
+  rawInserts = false,
+): PgOutputMessage | string {
+  const decoder = new PgOutputDecoder({ rawInserts });
   for (const { bytes } of playOut(moves)) decoder.decode(bytes);
   const backing = Buffer.alloc(message.length + 64, around);
   message.copy(backing, 32);
   try {
-    return decoder.decode(backing.subarray(0, 32 + message.length), 32);
+    return plain(decoder.decode(backing.subarray(0, 32 + message.length), 32));
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return error.message;
   }
+}
+
+/** A message with its row decoded. */
+function plain(message: PgOutputMessage): PgOutputMessage {
+  if (!(message instanceof RawInsert)) return message;
+  return { kind: 'insert', relation: message.relation, row: [...message.row] };
+}
+
+describe('raw inserts', () => {
+  const value = fc.option(
+    fc.oneof(
+      fc.stringMatching(/^[\\\t\n\rNtnrbx .]*$/),
+      fc.string({ unit: 'binary-ascii' }).map((text) => text.replaceAll('\0', '')),
+    ),
+  );
+  const anyRows = fc.integer({ min: 1, max: 6 }).chain((columns) =>
+    fc.array(fc.array(value, { minLength: columns, maxLength: columns }), {
+      minLength: 1,
+      maxLength: 20,
+    }),
+  );
+  const decodedFrom = (rows: readonly (readonly Value[])[], decoder = new PgOutputDecoder({ rawInserts: true })) => {
+    const columns = (rows[0] ?? []).map((_, i) => ({ name: `c${i}`, typeOid: 25, typmod: -1, isKey: i === 0 }));
+    const relation: Relation = { oid: 9, schema: 's', name: 't', replicaIdentity: 'd', columns };
+    decoder.decode(encodeRelation(relation));
+    return rows.map((row) => decoder.decode(new Bytes().u8('I').u32(9).u8('N').row(row).done()));
+  };
+
+  it('of ASCII alone are kept as they came, and give their row, a column, and a line of COPY', () => {
+    fc.assert(
+      fc.property(anyRows, (rows) => {
+        const found = decodedFrom(rows) as RawInsert[];
+        for (const [i, insert] of found.entries()) {
+          const row = rows[i] ?? [];
+          expect(insert).toBeInstanceOf(RawInsert);
+          const line = `${row.map(copyText).join('\t')}\n`;
+          const out = Buffer.alloc(insert.mostLineBytes + 3, 0x2e);
+          expect(out.toString('latin1', 3, insert.writeLine(out, 3))).toBe(line);
+          row.forEach((text, column) => {
+            if (text !== null) expect(insert.text(column)).toBe(text);
+          });
+          expect(insert.row).toEqual(row);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('are none where a value is not ASCII, long, or left out', () => {
+    const kinds = (...rows: Value[][]) => decodedFrom(rows).map((message) => message instanceof RawInsert);
+    expect(kinds(['1', 'a'])).toEqual([true]);
+    expect(kinds(['1', 'ä'])).toEqual([false]);
+    expect(kinds(['1', 'x'.repeat(5000)])).toEqual([false]);
+    expect(kinds(['1', undefined])).toEqual([false]);
+    expect(kinds(['1', 'x'.repeat(127)], ['1', 'x'.repeat(128)])).toEqual([true, false]);
+  });
+
+  it('lie many in a buffer, which none of them writes over', () => {
+    const rows = Array.from({ length: 2000 }, (_, i) => [String(i), `value ${i} `.repeat(10)]);
+    expect(decodedFrom(rows).map((message) => (message as RawInsert).row)).toEqual(rows);
+  });
+
+  it('are read back from their line as a COPY on the primary has it', () => {
+    fc.assert(
+      fc.property(anyRows, (rows) => {
+        for (const row of rows) {
+          const line = Buffer.from(`other\n${row.map(copyOut).join('\t')}\nmore\tvalues\n`);
+          const from = line.indexOf('\n') + 1;
+          const copied = new CopiedLine(line, from, line.indexOf('\n', from) + 1);
+          row.forEach((text, column) => {
+            if (text !== null) expect(copied.text(column)).toBe(text);
+          });
+          expect(copied.row).toEqual(row);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** As the server writes it: three more characters have letters there than have to be escaped. */
+function copyOut(value: Value): string {
+  return copyText(value).replaceAll('\b', '\\b').replaceAll('\f', '\\f').replaceAll('\v', '\\v');
 }
