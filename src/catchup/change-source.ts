@@ -36,6 +36,11 @@ export interface ChangesEvent {
   readonly kind: 'changes';
   /** At most 1,000. Several changes of one key come in their order. */
   readonly rows: readonly ChangedRow[];
+  /**
+   * The transaction that changed them, 32 bits: its commit may be on the way before queries see it (PostgreSQL). Null
+   * where what is told can be read.
+   */
+  readonly xid: number | null;
 }
 
 /** Everything before `position` has been delivered. Only a position that came in this event may be stored. */

@@ -213,7 +213,7 @@ export class ChangefeedLane {
     for (let i = 0; i < rows.length; i += MAX_EVENT_ROWS) {
       const slice = rows.slice(i, i + MAX_EVENT_ROWS);
       this.#options.channel.push(
-        { kind: 'changes', rows: slice },
+        { kind: 'changes', rows: slice, xid: null },
         slice.reduce((sum, row) => sum + rowBytes(row), 0),
       );
     }

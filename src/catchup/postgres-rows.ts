@@ -9,7 +9,7 @@ import { type CatchUpEvent, type ChangedRow, MAX_EVENT_ROWS, type RowValues } fr
 
 /** The part of the decoder's messages that is looked at; anything else is passed over. */
 export type SlotMessage =
-  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number }
+  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number; readonly xid: number }
   | { readonly kind: 'commit'; readonly commitLsn: Lsn; readonly endLsn: Lsn; readonly commitAtMs: number }
   | { readonly kind: 'relation'; readonly relation: Relation }
   | { readonly kind: 'message' | 'ignored' }
@@ -25,6 +25,7 @@ export class PostgresRows {
   #rows: ChangedRow[] = [];
   #bytes = 0;
   #commitLsn: Lsn = 0n;
+  #xid = 0;
   #inTransaction = false;
   #skipping = false;
   /** Everything before it has been handed out. */
@@ -48,6 +49,7 @@ export class PostgresRows {
       case 'begin':
         this.#inTransaction = true;
         this.#commitLsn = message.commitLsn;
+        this.#xid = message.xid;
         // The commit record starts before `delivered`: it was handed out before the connection was lost.
         this.#skipping = message.commitLsn < this.delivered;
         return;
@@ -109,7 +111,7 @@ export class PostgresRows {
 
   #flush(): void {
     if (this.#rows.length === 0) return;
-    this.#emit({ kind: 'changes', rows: this.#rows }, this.#bytes);
+    this.#emit({ kind: 'changes', rows: this.#rows, xid: this.#xid }, this.#bytes);
     this.#rows = [];
     this.#bytes = 0;
   }

@@ -6,8 +6,8 @@
  */
 import type { PoolClient } from 'pg';
 import type { Clock } from '../core/clock.js';
-import { parseSnapshot } from '../snapshot/recent-commits.js';
 import type { WatermarkBoard } from '../snapshot/watermarks.js';
+import { parseSnapshot } from '../source/pg-snapshot.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import { destroyConnection, type TargetReader } from './target-reader.js';
 

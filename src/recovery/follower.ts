@@ -7,6 +7,7 @@ import type { ChangedRow, ChangeSource, SchemaChangedEvent } from '../catchup/ch
 import type { Clock } from '../core/clock.js';
 import type { TableName } from '../core/ident.js';
 import type { TargetLink } from '../meta/target-link.js';
+import { parseSnapshot } from '../source/pg-snapshot.js';
 import type { CatchupStore } from './catchup-store.js';
 import { inTransaction } from './connections.js';
 import { type Journal, type TableMark, type TouchedKey, touchedId } from './journal.js';
@@ -17,6 +18,7 @@ const MOST_WAITING = 20_000;
 const IDLE_STORE_MS = 10_000;
 /** Keys of a source whose marks are seconds behind are stored so often, so that they are copied before the mark comes. */
 const EARLY_STORE_MS = 500;
+const VISIBLE_POLL_MS = 2;
 
 export interface FollowerOptions {
   readonly source: ChangeSource;
@@ -39,6 +41,8 @@ export interface FollowerOptions {
 export class Follower {
   readonly #options: FollowerOptions;
   #waiting = new Map<string, { key: TouchedKey; timed: boolean }>();
+  /** Transactions of the keys that wait, as far as queries may not see them yet. */
+  #xids = new Set<number>();
   /** The newest resolved mark that is not stored yet; what arrives while one is stored goes together with the next. */
   #newest: { readonly position: string; readonly atMs: number } | null = null;
   #storing: Promise<void> | null = null;
@@ -66,6 +70,7 @@ export class Follower {
       for await (const event of this.#options.source) {
         if (event.kind === 'changes') {
           for (const row of event.rows) this.#touch(row);
+          if (event.xid !== null) this.#xids.add(event.xid);
           this.#storeEarly();
         } else if (event.kind === 'schema-changed') this.#mark(event);
         else this.#resolved(event.position, event.atMs);
@@ -181,16 +186,33 @@ export class Follower {
   async #flush(position: string | null): Promise<void> {
     const { clock, early, journal, link, store } = this.#options;
     this.#flushedAtMs = clock.monotonic();
-    const taken = this.#waiting;
+    const [taken, xids] = [this.#waiting, this.#xids];
     this.#waiting = new Map();
+    this.#xids = new Set();
     this.#ahead = position === null;
     const keys = [...taken.values()].map(({ key, timed }) => (timed ? key : { ...key, atMs: clock.now() }));
+    await this.#visible(xids);
     await inTransaction(link, async (session) => {
       // First: whoever settles rows holds this lock before it writes to the journal, and waits for nothing more.
       await store.lock(session);
       for (let i = 0; i < keys.length; i += 2000) await session.run(journal.touched(keys.slice(i, i + 2000), early));
       if (position !== null) await store.setPosition(session, position);
     });
+  }
+
+  /**
+   * A commit is in the WAL, and so known here, a moment before queries see it. Whoever finds a key in the journal reads
+   * its row, and would read that of before, or none (docs/decisions/0002-watermarks-and-visibility.md).
+   */
+  async #visible(xids: ReadonlySet<number>): Promise<void> {
+    if (xids.size === 0) return;
+    const { clock, link } = this.#options;
+    const seen = async () => {
+      const { rows } = await link.run('SELECT pg_current_snapshot()::text AS snapshot');
+      const snapshot = parseSnapshot(rows[0]?.snapshot ?? '');
+      return [...xids].every((xid) => snapshot.isVisible(xid));
+    };
+    while (!(await seen())) await clock.sleep(VISIBLE_POLL_MS);
   }
 
   #end(error: unknown): void {

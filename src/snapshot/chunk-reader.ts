@@ -10,8 +10,8 @@ import { CopiedLine } from '../core/copied-line.js';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from '../core/ident.js';
 import { sqlstateOf } from '../core/policy.js';
 import { copyOut } from '../source/copy-out-query.js';
+import { parseSnapshot, type SourceSnapshot } from '../source/pg-snapshot.js';
 import { lockForReading } from '../source/rewritten.js';
-import { parseSnapshot, type SourceSnapshot } from './recent-commits.js';
 
 /** What a reader needs to know of the table on the primary. */
 export interface ChunkTable {

@@ -5,8 +5,8 @@
  */
 import type { PoolClient } from 'pg';
 import type { TargetSession } from '../apply/target-session.js';
+import { parseSnapshot } from '../source/pg-snapshot.js';
 import type { SourcePool } from '../source/sql-pool.js';
-import { parseSnapshot } from './recent-commits.js';
 import type { WatermarkBoard } from './watermarks.js';
 
 export interface PairedParts {

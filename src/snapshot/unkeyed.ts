@@ -9,11 +9,11 @@ import type { TargetSession } from '../apply/target-session.js';
 import type { Row } from '../core/change.js';
 import { quoteTable } from '../core/ident.js';
 import { DataRefusedError } from '../pipeline/applier.js';
+import { parseSnapshot } from '../source/pg-snapshot.js';
 import { wasRewritten } from '../source/rewritten.js';
 import { columnList } from './chunk-reader.js';
 import { chunkLimits, type LoadTable } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
-import { parseSnapshot } from './recent-commits.js';
 import { dialectSafeSlices, insertRows } from './unkeyed-write.js';
 
 /**

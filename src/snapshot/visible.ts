@@ -1,7 +1,8 @@
 /** Waits for the moment in which a commit that the stream has seen becomes visible to queries as well. */
 import type { ClientBase } from 'pg';
 import type { Clock } from '../core/clock.js';
-import { parseSnapshot, type RecentCommits } from './recent-commits.js';
+import { parseSnapshot } from '../source/pg-snapshot.js';
+import type { RecentCommits } from './recent-commits.js';
 
 /** Commits wait for one another: what is not visible yet is among the last few. */
 const LOOK_BACK = 1000;

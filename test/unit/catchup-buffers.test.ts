@@ -70,7 +70,7 @@ describe('changes up to a mark', () => {
 
 describe('the queue to the consumer', () => {
   const mark = (position: string): CatchUpEvent => ({ kind: 'resolved', position, atMs: 0 });
-  const changes: CatchUpEvent = { kind: 'changes', rows: [] };
+  const changes: CatchUpEvent = { kind: 'changes', rows: [], xid: null };
 
   it('says when it is full and when there is room, and waits for the consumer in between', async () => {
     const said: string[] = [];

@@ -1,7 +1,8 @@
 /** The memory of commits and snapshots of the source: transaction ids wrap at 32 bits. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseSnapshot, RecentCommits } from '../../src/snapshot/recent-commits.js';
+import { RecentCommits } from '../../src/snapshot/recent-commits.js';
+import { parseSnapshot } from '../../src/source/pg-snapshot.js';
 
 const REMEMBERED = 65_536;
 

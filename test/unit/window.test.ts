@@ -10,8 +10,9 @@ import { fold, type Step } from '../../src/pipeline/fold.js';
 import { TableEntry } from '../../src/pipeline/registry.js';
 import type { Chunk, Key } from '../../src/snapshot/chunk-reader.js';
 import { chunkLimits, type LoadTable, reconcileChunk } from '../../src/snapshot/load-table.js';
-import { parseSnapshot, RecentCommits } from '../../src/snapshot/recent-commits.js';
+import { RecentCommits } from '../../src/snapshot/recent-commits.js';
 import { ChunkWindow } from '../../src/snapshot/window.js';
+import { parseSnapshot } from '../../src/source/pg-snapshot.js';
 import { canonicalNumber } from '../harness/canonical.js';
 import { AS_IS, bindingOf, keyTuple, relationOf, type TableShape, targetOf } from './table-fixture.js';
 
