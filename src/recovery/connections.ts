@@ -10,7 +10,8 @@ import { sqlstateOf } from '../core/policy.js';
 import { type Link, TargetLink } from '../meta/target-link.js';
 import type { RecoveryOptions } from './options.js';
 
-const WRITER_SQL = `SET default_transaction_read_only = off; SET db_redundancy.writer = 'on'`;
+/** The last is CockroachDB's: a foreign key to a small table is looked up, too, and not found by reading all of it. */
+const WRITER_SQL = `SET default_transaction_read_only = off; SET db_redundancy.writer = 'on'; SET prefer_lookup_joins_for_fks = on`;
 const PATIENCE_MS = 60_000;
 
 export function writerName(stream: string): string {

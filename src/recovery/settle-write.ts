@@ -35,8 +35,10 @@ export async function writeWinners(
   if (winners.length === 0) return [];
   const items = new Map<RowWrite, TailItem>();
   for (const item of winners) {
-    const row = of(sights, item.table).primary.get(item.rowKey);
-    items.set({ ...item, values: row ? toSecondary(item.table, row.values) : null }, item);
+    const { primary, secondary } = of(sights, item.table);
+    const row = primary.get(item.rowKey);
+    const values = row ? toSecondary(item.table, row.values) : null;
+    items.set({ ...item, values, isNew: tables.dialect === 'cockroach' && !secondary.has(item.rowKey) }, item);
   }
   const writes = [...items.keys()];
   const error = await tryWrite(session, () => writeStatements(session, 'secondary', writes, tables.ordered));

@@ -87,7 +87,7 @@ async function settleOnce(
   const locking = tables.dialect === 'postgres';
   if (!locking) await session.exec('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE');
   const secondary = await eachTable(keys, (table, rowKeys) =>
-    readRows(session, table, 'secondary', rowKeys, { values: true, lock: locking }),
+    readRows(session, table, 'secondary', rowKeys, { values: true, lock: locking, lookup: !locking }),
   );
   await context.upToDate?.();
   const known = await lookAt(context, keys);

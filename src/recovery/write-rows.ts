@@ -3,7 +3,7 @@
  * one and in rounds, so that a row waits for the one it refers to. What is refused in every order is handed back.
  */
 import { arrayLiteral } from '../apply/array-literal.js';
-import { deleteSql, upsertSql } from '../apply/statements.js';
+import { deleteSql, insertSql, upsertSql } from '../apply/statements.js';
 import type { SqlStatement, TargetSession } from '../apply/target-session.js';
 import type { TargetColumn, TargetTable } from '../apply/target-table.js';
 import { quoteIdent, quoteTable } from '../core/ident.js';
@@ -19,6 +19,8 @@ export interface RowWrite {
   readonly rowKey: string;
   /** Null: there is no such row any more. */
   readonly values: readonly (string | null)[] | null;
+  /** It is not there: inserted, and refused where it is. On CockroachDB an upsert may look through the whole table. */
+  readonly isNew?: boolean;
 }
 
 export interface RefusedRow {
@@ -35,15 +37,22 @@ export function writeStatements(
 ): SqlStatement[] {
   const statements: SqlStatement[] = [];
   for (const table of ordered) {
-    const rows = writes.flatMap((write) => (write.table === table && write.values ? [write.values] : []));
-    if (rows.length === 0) continue;
     const columns = sideColumns(table, side);
     const fixed = side === 'primary' ? table.fixed : [];
-    const text = upsertSql(targetOf(table, side), columns, keyNames(table), session.dialect.statements, fixed);
-    for (const slice of slices(rows, session.dialect)) {
-      const values = columns.map((column, i) => arrayLiteral(slice, i, column.encoding));
-      if (fixed.length > 0) statements.push({ text: outdatedSql(table, columns), values });
-      statements.push({ text, values });
+    const traits = session.dialect.statements;
+    for (const isNew of [false, true]) {
+      const rows = writes.flatMap((write) =>
+        write.table === table && write.values && (write.isNew === true) === isNew ? [write.values] : [],
+      );
+      if (rows.length === 0) continue;
+      const text = isNew
+        ? insertSql(targetOf(table, side), columns, traits)
+        : upsertSql(targetOf(table, side), columns, keyNames(table), traits, fixed);
+      for (const slice of slices(rows, session.dialect)) {
+        const values = columns.map((column, i) => arrayLiteral(slice, i, column.encoding));
+        if (fixed.length > 0) statements.push({ text: outdatedSql(table, columns), values });
+        statements.push({ text, values });
+      }
     }
   }
   for (const table of [...ordered].reverse()) {
