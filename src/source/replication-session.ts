@@ -35,6 +35,8 @@ export interface SessionOptions {
   /** Gives the start up at once. */
   readonly signal?: AbortSignal;
   readonly handler: SessionHandler;
+  /** Inserts may come as RawInsert: for who hands most of them on as they are. */
+  readonly rawInserts?: boolean;
   /** The server's major version times 10,000, e.g. 180004. */
   readonly serverVersion: number;
 }
@@ -79,7 +81,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     },
     { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
   );
-  const decoder = new PgOutputDecoder({ rawInserts: true });
+  const decoder = new PgOutputDecoder({ rawInserts: options.rawInserts === true });
   let wire: WireConnection | undefined;
   let received = options.startLsn;
   let durable = options.startLsn;

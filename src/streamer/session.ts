@@ -147,6 +147,7 @@ export class StreamSession {
       statusIntervalMs: statusIntervalMs(source.walSenderTimeoutMs),
       serverVersion: source.serverVersion,
       signal: this.#deps.signal,
+      rawInserts: true,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;
