@@ -20,6 +20,8 @@ describeDialects('ahead', (dialect) => {
   let rig: Rig;
   beforeEach(async () => {
     rig = await Rig.create(dialect);
+    // There is a connection by then.
+    await rig.applier.moveCheckpoint(rig.goal());
   });
   afterEach(async () => {
     await rig?.[Symbol.asyncDispose]();
@@ -96,6 +98,7 @@ describeDialects('ahead', (dialect) => {
     queue.push(rig.part([...inserts(0, 'uniq'), rig.insert('bag', '1', 'b')]));
     await waitFor(() => ledger.durable === rig.lsn, { what: 'everything is durable' });
     await end();
+    expect(ready.mock.results.map(({ value }) => value !== null)).toEqual([true]);
     expect(await rig.rows('keyed')).toHaveLength(MANY);
     expect(await rig.rows('uniq')).toEqual([]);
     expect(await rig.rows('bag')).toEqual(['1,b']);
