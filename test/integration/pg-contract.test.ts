@@ -11,7 +11,7 @@ import { StatementError, TargetSession } from '../../src/apply/target-session.js
 import type { Row } from '../../src/core/change.js';
 import { classify, sqlstateOf } from '../../src/core/policy.js';
 import { socketOf } from '../../src/core/socket-of.js';
-import { type Chunk, type Key, readKeys, readRange } from '../../src/snapshot/chunk-reader.js';
+import { type Chunk, type Key, readKeys, readLines, readRange } from '../../src/snapshot/chunk-reader.js';
 import { keyRanges } from '../../src/snapshot/ranges.js';
 import { WatermarkBoard } from '../../src/snapshot/watermarks.js';
 import { openReplicationSession } from '../../src/source/replication-session.js';
@@ -596,6 +596,77 @@ describe('chunks', () => {
       // What chunkLimits() gives for a table whose average row has 256 bytes.
       const { rows } = await readRange(client, chunkTable, null, null, { rows: 10_000, bytes: 4 << 20, fetch: 2000 });
       expect(rows.reduce((sum, row) => sum + (row[0]?.length ?? 0), 0)).toBeLessThan(3 * (4 << 20));
+    });
+  });
+
+  it('as lines are the same rows, whatever their keys and values hold', async () => {
+    const texts = [
+      '',
+      ' ',
+      `it's`,
+      '\\',
+      '\\N',
+      '\\.',
+      'a\tb',
+      'line\nfeed',
+      '\r',
+      '\b\f\v',
+      'ä',
+      '\u{1f600}',
+      `$1 '; --`,
+      '"',
+      '{}',
+    ];
+    await using reader = await source('CREATE TABLE "t ""1" (a int, b text, v text, PRIMARY KEY (a, b))');
+    await reader.pool.use(async (client) => {
+      for (const [i, text] of texts.entries())
+        await client.query('INSERT INTO "t ""1" VALUES (1, $1, $2), (2, $1, $3)', [text, texts.at(-1 - i), null]);
+      for (const size of [1, 4, 100]) {
+        const [asRows, asLines]: [Row[], Row[]] = [[], []];
+        const limits = { rows: size, bytes: 1 << 20, fetch: 3 };
+        for (const [found, read] of [
+          [asRows, readRange],
+          [asLines, readLines],
+        ] as const) {
+          let chunk: Chunk;
+          let after: Key | null = null;
+          do {
+            chunk = await read(client, chunkTable, after, null, limits);
+            const rows = [...chunk.rows, ...(chunk.lines ?? []).map((line) => line.row)];
+            expect(rows.length).toBeLessThanOrEqual(size);
+            found.push(...rows);
+            const last = rows.at(-1);
+            if (last) after = [last[2] as string, last[1] as string];
+          } while (!chunk.complete);
+        }
+        expect(asRows).toHaveLength(2 * texts.length);
+        expect(asLines).toEqual(asRows);
+      }
+    });
+  });
+
+  it('as lines keep no more than their bytes, and say that there is more (G4)', async () => {
+    await using reader = await source(
+      `CREATE TABLE "t ""1" (a int, b text, v text, PRIMARY KEY (a, b)); INSERT INTO "t ""1" SELECT i, '', repeat('x', 10000) FROM generate_series(1, 100) i`,
+    );
+    await reader.pool.use(async (client) => {
+      const limits = { rows: 100, bytes: 95_000 };
+      const first = await readLines(client, chunkTable, null, null, limits);
+      expect([first.lines?.length, first.complete]).toEqual([10, false]);
+      const rest = await readLines(client, chunkTable, ['92', ''], null, limits);
+      expect([rest.lines?.length, rest.complete]).toEqual([8, true]);
+    });
+  });
+
+  it('as lines end with the error that the server gives, and the connection goes on', async () => {
+    await using reader = await source('CREATE TABLE "t ""1" (a int, b text, v text, PRIMARY KEY (a, b))');
+    await reader.pool.use(async (client) => {
+      const missing = { ...chunkTable, columns: [{ name: 'nothing', type: 'text' }] };
+      await expect(readLines(client, missing, null, null, { rows: 1, bytes: 1 })).rejects.toMatchObject({
+        code: '42703',
+      });
+      await client.query('ROLLBACK');
+      expect((await readLines(client, chunkTable, null, null, { rows: 1, bytes: 1 })).lines).toEqual([]);
     });
   });
 

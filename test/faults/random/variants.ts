@@ -94,15 +94,15 @@ export const VARIANTS: readonly Variant[] = [
       {
         // Old tokens would be refused, for they are unique, and their table paused: noticed, but by somebody else.
         file: 'snapshot/load-table.js',
-        find: "if (!window.touched.has(key))\n            changes.set(key, { op: 'upsert', row })",
+        find: 'if (!window.touched.has(key))\n            changes.set(key, new RawUpsert(line, !table.entry.purge))',
         replace:
-          "if (!window.touched.has(key) || binding.relation.name !== 'tokens')\n            changes.set(key, { op: 'upsert', row })",
+          "if (!window.touched.has(key) || binding.relation.name !== 'tokens')\n            changes.set(key, new RawUpsert(line, false))",
       },
       {
         file: 'snapshot/loader.js',
-        find: '() => readRange(client, table.chunk, after, range.upper, limits)',
+        find: '? readLines(client, table.chunk, after, range.upper, most)',
         replace:
-          'async () => { const read = await readRange(client, table.chunk, after, range.upper, limits); await new Promise((resolve) => setTimeout(resolve, 500)); return read; }',
+          '? readLines(client, table.chunk, after, range.upper, most).then((read) => new Promise((resolve) => setTimeout(resolve, 500, read)))',
       },
       {
         // Deleted rows that came back would be found at the end of a full sync; a first load has no such end.
