@@ -15,6 +15,7 @@ import type { Chunk, Key } from './chunk-reader.js';
 import { readGone, readKeys, readLines, readRange } from './chunk-reader.js';
 import { chunkLimits, type LoadTable, lastKey, reconcileChunk, rowsThatFit } from './load-table.js';
 import type { LoaderOptions } from './loader-options.js';
+import { oldWritersGone } from './old-writers.js';
 import { PURGE_RANGE, type RangeProgress } from './progress.js';
 import { lastPurgeKey, nextPurgePage } from './purge.js';
 import { keyRanges } from './ranges.js';
@@ -58,6 +59,7 @@ export class Loader {
       // As few at a time as read: all tables at once would keep the stream from the catalog.
       const table = await this.#soon(() => this.#options.describe(entry));
       const started = this.#options.clock.monotonic();
+      if (!(await this.#isPlanned(table))) await oldWritersGone(this.#options, table.chunk);
       if (table.binding.key === null) {
         if (!(await this.#tasks.add(() => loadUnkeyed(this.#options, table)))) throw new LoadGivenUp();
       } else await this.#loadKeyed(table);
@@ -108,6 +110,11 @@ export class Loader {
       await this.#options.onUnreadable(entry, error);
       return null;
     }
+  }
+
+  /** Its ranges are stored: whoever had to be waited for has ended before that. */
+  async #isPlanned({ binding, entry }: LoadTable): Promise<boolean> {
+    return binding.key !== null && (await this.#options.progress.ranges(entry)).length > 0;
   }
 
   async #loadKeyed(table: LoadTable): Promise<void> {

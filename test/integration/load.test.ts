@@ -28,7 +28,7 @@ describeDialects('loading', (dialect) => {
           const from = next;
           next += 5;
           await client.query(`INSERT INTO growing SELECT generate_series(${from}, ${from + 4})`);
-          // More than a chunk for each of its rounds would keep the first pass of the load going, too.
+          // As fast as it goes the stream would be behind for long.
           if (dialect === 'cockroach') await sleep(20);
         }
       }),
@@ -48,6 +48,41 @@ describeDialects('loading', (dialect) => {
     expect(secondary).toEqual(primary);
     expect(primary).toHaveLength(next - 1);
   }, 90_000);
+
+  it('G5 a table that is published while a transaction is writing to it is loaded with what that has written', async () => {
+    await using pair = await createDatabasePair('load', dialect);
+    await query(
+      pair.primary.url,
+      `CREATE TABLE before (id int PRIMARY KEY); CREATE TABLE added (id int PRIMARY KEY, v text);
+       CREATE TABLE bag (a int); ALTER TABLE bag REPLICA IDENTITY FULL; INSERT INTO added VALUES (0, 'there')`,
+    );
+    const names = ['before', 'added', 'bag'].map((name) => ({ schema: 'public', name }));
+    await (await new RunningStream(pair, { tables: names.slice(0, 1) }).streaming()).stop();
+    await withClient(pair.primary.url, async (writer) => {
+      await writer.query(`BEGIN; INSERT INTO added VALUES (1, 'early'); INSERT INTO bag VALUES (1)`);
+      await using stream = new RunningStream(pair, { tables: names });
+      const published = async () =>
+        (await query(pair.primary.url, `SELECT 1 FROM pg_publication_tables WHERE tablename IN ('added', 'bag')`))
+          .length;
+      await waitFor(async () => (await published()) === 2, { what: 'the tables are published' });
+      await writer.query(`INSERT INTO added VALUES (2, 'late')`);
+      // Those that come after it are not waited for.
+      await query(pair.primary.url, `INSERT INTO added VALUES (3, 'other')`);
+      const waits = () => stream.log.entries.filter(({ message }) => /waits for 1 open transactions/.test(message));
+      await waitFor(() => waits().length === 2, { what: 'both loads say what they wait for', timeoutMs: 20_000 });
+      await writer.query('COMMIT');
+      await stream.streaming();
+      await stream.caughtUp();
+      for (const [table, rows] of [
+        ['added', 4],
+        ['bag', 1],
+      ] as const) {
+        const { primary, secondary } = await bothSides(pair, table);
+        expect(primary).toHaveLength(rows);
+        expect(secondary, table).toEqual(primary);
+      }
+    });
+  }, 60_000);
 
   it('G5 a load under inserts, updates, key changes, deletes and truncates ends equal', async () => {
     await using pair = await createDatabasePair('load', dialect);

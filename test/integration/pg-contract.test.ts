@@ -703,14 +703,17 @@ describe('chunks', () => {
     );
     await reader.pool.use(async (client) => {
       const bounds = await keyRanges(client, chunkTable, 5000, 1000, 4);
-      expect(bounds.at(-1)).toBeNull();
+      // What is appended later is in the stream: a load without an end might never come to it.
+      expect(bounds.at(-1)).toEqual(['5000', '']);
       const numbers = bounds.slice(0, -1).map((key) => Number(key?.[0]));
       expect(numbers).toHaveLength(3);
       expect(numbers).toEqual([...numbers].sort((x, y) => x - y));
-      expect(await keyRanges(client, chunkTable, null, 1000, 4)).toEqual([null]);
-      expect(await keyRanges(client, chunkTable, 1500, 1000, 4)).toEqual([null]);
+      expect(await keyRanges(client, chunkTable, null, 1000, 4)).toEqual([['5000', '']]);
+      expect(await keyRanges(client, chunkTable, 1500, 1000, 4)).toEqual([['5000', '']]);
       // So many rows that the share to sample has no digit before the eighth place: no error, and one range at the least.
-      expect((await keyRanges(client, chunkTable, 1e15, 1000, 4)).at(-1)).toBeNull();
+      expect((await keyRanges(client, chunkTable, 1e15, 1000, 4)).at(-1)).toEqual(['5000', '']);
+      await client.query('TRUNCATE "t ""1"');
+      expect(await keyRanges(client, chunkTable, 5000, 1000, 4)).toEqual([null]);
     });
   });
 });
