@@ -127,6 +127,11 @@ export class EntryQueue {
     });
   }
 
+  /** Whoever waits looks again, although nothing has come. */
+  nudge(): void {
+    this.#notify();
+  }
+
   close(): void {
     this.#closed = true;
     this.#notify();

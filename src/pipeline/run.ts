@@ -44,6 +44,9 @@ export interface ApplyLoopOptions {
   readonly breathMs?: () => number;
 }
 
+/** How often an idle stream looks whether its position is to be stored; a server that asks for it is heard at once. */
+const IDLE_LOOK_MS = 1000;
+
 /** A batch that waits for its turn. */
 interface Ahead {
   readonly received: readonly TransactionPart[];
@@ -233,7 +236,7 @@ export class ApplyLoop {
       await this.#store(ledger.applied);
       return;
     }
-    await queue.wait(signal, 250);
+    await queue.wait(signal, IDLE_LOOK_MS);
   }
 
   /** Everything before `lsn` is applied: the checkpoint says so from here on. */

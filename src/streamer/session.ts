@@ -158,7 +158,10 @@ export class StreamSession {
           const now = clock.now();
           ledger.heard(lsn, now);
           ledger.clockOffsetMs = serverNowMs - now;
-          ledger.asked ||= replyRequested;
+          if (replyRequested && !ledger.asked) {
+            ledger.asked = true;
+            this.#queue.nudge();
+          }
           if (this.#assembler.inTransaction) return;
           if (this.#queue.length === 0 && !ledger.busy) ledger.idle(lsn, now);
           else ledger.idleNext(lsn, now);

@@ -189,3 +189,31 @@ describe('waiting', () => {
     }
   });
 });
+
+describe('who looks at the queue from outside', () => {
+  it('waits until it is full, and not at all while the source waits', async () => {
+    const { queue } = queueOf(transaction(1, 1, 60));
+    let full = false;
+    const waiting = queue.full().then(() => {
+      full = true;
+    });
+    await Promise.resolve();
+    expect(full).toBe(false);
+    queue.push(transaction(2, 1, 60));
+    await waiting;
+    await queue.full();
+    // Taken down to what the source may begin again at.
+    queue.shift();
+    queue.shift();
+    const later = queue.full().then(() => 'full');
+    expect(await Promise.race([later, Promise.resolve('not full')])).toBe('not full');
+  });
+
+  it('can wake who waits for an entry that does not come', async () => {
+    const { queue } = queueOf();
+    const waiting = queue.wait(new AbortController().signal, 60_000);
+    queue.nudge();
+    await waiting;
+    expect(queue.length).toBe(0);
+  });
+});
