@@ -12,6 +12,7 @@ import type { WatermarkBoard } from './watermarks.js';
 
 export interface LoaderOptions {
   readonly source: SourcePool;
+  readonly publication: string;
   readonly link: TargetLink;
   readonly progress: ProgressStore;
   readonly applier: Applier;

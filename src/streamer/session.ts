@@ -219,6 +219,7 @@ export class StreamSession {
       counters: deps.counters,
       signal,
       concurrency: settings.loadConcurrency,
+      publication: settings.publication,
       describe: deps.describe,
       relabeled: deps.relabeled,
       refresh: deps.refresh,

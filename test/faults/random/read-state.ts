@@ -10,7 +10,7 @@ export interface Scope {
   readonly from: number;
 }
 
-const SPAN = 1_000_000;
+const SPAN = 1_000_000_000;
 const numbers = (text: string): number[] => (text === '{}' ? [] : text.slice(1, -1).split(',').map(Number));
 
 /** @param also more of the same snapshot, asked first */

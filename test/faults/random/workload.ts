@@ -17,7 +17,8 @@ INSERT INTO tokens (place, token) SELECT n, n FROM generate_series(1, 8) AS n;
 export const RANDOM_TABLES = ['lists', 'events', 'parts', 'tokens', 'journal'] as const;
 export const TOKENS = [1, 2, 3, 4, 5, 6, 7, 8];
 
-const WRITER_SPAN = 1_000_000;
+/** Of numbers: more than all episodes of an hour use. */
+const WRITER_SPAN = 1_000_000_000;
 const CERTAINLY_LOST = '40001';
 const OUTCOME_UNKNOWN = '40003';
 /** Class 23: a key or a rule was broken, which this application never does. */
