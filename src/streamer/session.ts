@@ -78,6 +78,8 @@ const BATCH_BYTES = 4 << 20;
 /** Of a large transaction that takes effect as a whole; one that does in chunks has them of a batch's size. */
 const PART_BYTES = 640 << 10;
 const CAUGHT_UP_SECONDS = 10;
+/** Bytes behind the stored position; an idle stream looks then, and need not wait for its time. */
+const WAL_OF_OTHERS = BigInt(DEFAULT_IDLE_POLICY.maxBytes);
 /** Three seconds for one statement. */
 const STORE_ATTEMPTS = 30;
 const STORE_POLL_MS = 100;
@@ -158,13 +160,12 @@ export class StreamSession {
           const now = clock.now();
           ledger.heard(lsn, now);
           ledger.clockOffsetMs = serverNowMs - now;
-          if (replyRequested && !ledger.asked) {
-            ledger.asked = true;
-            this.#queue.nudge();
-          }
+          ledger.asked ||= replyRequested;
           if (this.#assembler.inTransaction) return;
           if (this.#queue.length === 0 && !ledger.busy) ledger.idle(lsn, now);
           else ledger.idleNext(lsn, now);
+          // Much was written that is not ours, or the server waits for an answer.
+          if (ledger.asked || ledger.applied - ledger.durable >= WAL_OF_OTHERS) this.#queue.nudge();
         },
       },
     });
