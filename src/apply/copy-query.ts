@@ -27,6 +27,7 @@ export class CopyQuery extends pg.Query {
   override submit = (connection: pg.Connection): void => {
     const wire = connection as unknown as CopyConnection;
     pg.Query.prototype.submit.call(this, connection);
+    if (!wire.stream.writable) return;
     // As the connection's own method does it, without a copy of the rows: they may be a megabyte.
     const header = Buffer.alloc(HEADER_BYTES);
     header[0] = COPY_DATA;
