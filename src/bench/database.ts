@@ -68,7 +68,7 @@ export class BenchDatabase {
   }
 }
 
-async function connect(url: string): Promise<pg.Client> {
+export async function connect(url: string): Promise<pg.Client> {
   const extra: ClientConfig = { application_name: 'db-redundancy bench', keepAlive: true };
   const client = new pg.Client(clientConfig(parseDatabaseUrl(url), extra));
   // What is asked of a lost connection is rejected as well.

@@ -2,7 +2,8 @@
 import type { BenchContext, Replication, Workload } from './context.js';
 import { liveSeconds, nativeOnly } from './context.js';
 import { type Figure, percentile } from './figures.js';
-import { MIX_SQL, MIX_TABLES, mixSeedSql, writeMix } from './load.js';
+import { MixClients } from './load.js';
+import { MIX_SQL, MIX_TABLES, mixSeedSql } from './mix.js';
 import { Native } from './native.js';
 import { Ours } from './ours.js';
 import { PROBE_SQL, probing } from './probe.js';
@@ -25,16 +26,21 @@ export interface Load {
 }
 
 export async function live(context: BenchContext, load: Load, start: () => Promise<Replication>): Promise<Live> {
-  await freshTables(context, [...MIX_SQL, PROBE_SQL, mixSeedSql()], context.secondary.isCockroach ? 'primary' : 'both');
+  await freshTables(context, [MIX_SQL, PROBE_SQL, mixSeedSql()], context.secondary.isCockroach ? 'primary' : 'both');
   return beside(start, async () => {
-    let transactions = 0;
-    let ended = 0;
-    const began = performance.now();
-    const delays = await probing(context, load.probeEveryMs, async () => {
-      transactions = await writeMix(context, load);
-      ended = performance.now();
-    });
-    return { delays, transactions, drainSeconds: secondsSince(ended), wholeSeconds: secondsSince(began) };
+    const clients = await MixClients.start(context, load);
+    try {
+      let transactions = 0;
+      let ended = 0;
+      const began = performance.now();
+      const delays = await probing(context, load.probeEveryMs, async () => {
+        transactions = await clients.write();
+        ended = performance.now();
+      });
+      return { delays, transactions, drainSeconds: secondsSince(ended), wholeSeconds: secondsSince(began) };
+    } finally {
+      await clients.stop();
+    }
   });
 }
 

@@ -1,62 +1,85 @@
-/** Writers on the primary: loops inside the server, so that no client limits them or takes a processor from the others. */
+/** Clients that write on the primary beside a replication: a process of its own, and what it says. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, join } from 'node:path';
+import { RedundancyError } from '../core/errors.js';
+import { LogTail } from '../demo/log-tail.js';
 import type { BenchContext } from './context.js';
-import { insertOneSql, insertSql, SCHEMA, tableSql } from './rows.js';
+import type { BenchDatabase } from './database.js';
+import type { MixAnswer, MixOrder } from './mix-clients.js';
 
-const KEYS = 100_000;
+type Place = Pick<BenchContext, 'program' | 'signal'> & { readonly primary: Pick<BenchDatabase, 'url'> };
 
-export const MIX_TABLES = ['mix', 'probe'];
-export const MIX_SQL = [tableSql('mix'), `CREATE SEQUENCE ${SCHEMA}.mix_id START ${KEYS + 1}`];
+export class MixClients {
+  readonly #child: ChildProcess;
+  readonly #signal: AbortSignal;
+  readonly #ended: Promise<MixAnswer>;
 
-/** Rows that updates and deletes find; on the primary only, before a replication begins, or on both sides. */
-export function mixSeedSql(): string {
-  return insertSql('mix', 1, KEYS);
-}
+  private constructor(child: ChildProcess, signal: AbortSignal) {
+    this.#child = child;
+    this.#signal = signal;
+    const log = new LogTail();
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => log.add(text));
+    this.#ended = new Promise((resolve) => {
+      const failed = (how: string) => {
+        const message = `The benchmark's clients have ended (${how}).`;
+        const remedy = 'Run the benchmark again; if it happens again, please report it.';
+        resolve({ kind: 'failed', message: [message, ...log.lines()].join('\n'), remedy });
+      };
+      child.once('close', (code, name) => failed(name ?? `exit code ${code}`));
+      child.on('error', ({ message }) => failed(message));
+    });
+  }
 
-/**
- * One transaction of one row, as an application would write it: 60 % updates, 30 % inserts, 10 % deletes. The key is drawn
- * before the statement: random() in its condition would be drawn, and compared, for each row of the table.
- */
-const ONE = `
-  chance := random();
-  key := 1 + floor(random() * ${KEYS})::bigint;
-  IF chance < 0.6 THEN
-    UPDATE ${SCHEMA}.mix SET amount = amount + 1, updated_at = clock_timestamp() WHERE id = key;
-  ELSIF chance < 0.9 THEN
-    ${insertOneSql('mix', 'next')}; next := nextval('${SCHEMA}.mix_id');
-  ELSE
-    DELETE FROM ${SCHEMA}.mix WHERE id = key;
-  END IF;
-  COMMIT;
-  done := done + 1;`;
+  /** Resolves when every client is connected; the URL goes by the channel, where no other user can read it. */
+  static async start({ primary, program, signal }: Place, load: Omit<MixOrder, 'url'>): Promise<MixClients> {
+    const { clients, perSecond, seconds } = load;
+    const order: MixOrder = { url: primary.url, clients, perSecond, seconds };
+    const child = fork(join(dirname(program), '..', 'bench', 'mix-clients.js'), {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    const started = new MixClients(child, signal);
+    try {
+      await started.#tell(order, 'connected');
+      return started;
+    } catch (error) {
+      await started.stop();
+      throw error;
+    }
+  }
 
-const DECLARE = (seconds: number) =>
-  `chance float8; key bigint; done int := 0; next bigint := nextval('${SCHEMA}.mix_id'); due timestamptz := clock_timestamp(); ends timestamptz := clock_timestamp() + interval '${seconds} s'`;
+  /** @returns transactions committed, after all of the time */
+  async write(): Promise<number> {
+    return (await this.#tell('begin', 'written')).transactions;
+  }
 
-/** @param perSecond of all clients together; null: as many as the source takes. @returns transactions committed */
-export async function writeMix(
-  context: BenchContext,
-  { clients, perSecond, seconds }: { clients: number; perSecond: number | null; seconds: number },
-): Promise<number> {
-  const pause =
-    perSecond === null
-      ? ''
-      : `due := due + interval '${(1e6 * clients) / perSecond} microseconds'; PERFORM pg_sleep(greatest(0, extract(epoch FROM due - clock_timestamp())));`;
-  const sql = `DO $$ DECLARE ${DECLARE(seconds)}; BEGIN
-    WHILE clock_timestamp() < ends LOOP ${ONE} ${pause} END LOOP; RAISE NOTICE 'done %', done; END $$`;
-  const counts = await Promise.all(
-    Array.from({ length: clients }, async () => {
-      const client = await context.primary.connect();
-      let done = 0;
-      client.on('notice', ({ message }) => {
-        done = Number(/^done (\d+)$/.exec(message ?? '')?.[1] ?? done);
-      });
-      try {
-        await client.query(sql);
-      } finally {
-        await client.end();
-      }
-      return done;
-    }),
-  );
-  return counts.reduce((sum, each) => sum + each, 0);
+  /** Also in the middle of their work, whose rows nobody counts then. */
+  async stop(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  async #tell<K extends MixAnswer['kind']>(
+    word: MixOrder | 'begin',
+    expected: K,
+  ): Promise<Extract<MixAnswer, { kind: K }>> {
+    this.#signal.throwIfAborted();
+    const heard = new AbortController();
+    try {
+      const answer = once(this.#child, 'message', { signal: AbortSignal.any([this.#signal, heard.signal]) });
+      // One that is gone says so by its end.
+      this.#child.send(word, () => undefined);
+      const found = await Promise.race([this.#ended, answer.then(([message]) => message as MixAnswer)]);
+      if (found.kind === expected) return found as Extract<MixAnswer, { kind: K }>;
+      const { message, remedy } = found as Extract<MixAnswer, { kind: 'failed' }>;
+      throw new RedundancyError(message, { code: 'bench-clients', remedy });
+    } catch (error) {
+      // A Ctrl-C of the terminal ends the clients as well.
+      this.#signal.throwIfAborted();
+      throw error;
+    } finally {
+      heard.abort();
+    }
+  }
 }

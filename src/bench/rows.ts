@@ -20,7 +20,7 @@ export function insertSql(name: string, from: number | string, to: number | stri
   return `INSERT INTO ${SCHEMA}.${name} SELECT ${VALUES('i')} FROM generate_series(${from}::bigint, ${to}::bigint) i`;
 }
 
-/** One row, for a loop in PL/pgSQL; `id` is an expression. */
+/** One row; `id` is an expression. */
 export function insertOneSql(name: string, id: string): string {
   return `INSERT INTO ${SCHEMA}.${name} VALUES (${VALUES(id)})`;
 }

@@ -1,6 +1,7 @@
 /** The pure parts of the benchmark: what becomes of turns, the table, and the file. */
 import { describe, expect, it } from 'vitest';
 import { aimText, type Figure, judge, median, percentile, shortNumber } from '../../src/bench/figures.js';
+import { Mix } from '../../src/bench/mix.js';
 import { psSeconds } from '../../src/bench/process-cost.js';
 import { type BenchResult, figureLines, tableLines, toJson } from '../../src/bench/report.js';
 import { colorsFor } from '../../src/log/colors.js';
@@ -54,6 +55,28 @@ describe('figures', () => {
 
   it('processor time of ps, in each of its forms', () => {
     expect(['0:07', '0:01.50', '01:02:03', '2-00:00:01', ''].map(psSeconds)).toEqual([7, 1.5, 3723, 172_801, null]);
+  });
+});
+
+describe('mix', () => {
+  it('has 60 % updates, 30 % inserts and 10 % deletes, each of a row that is there or new, and of no other client', () => {
+    const there = new Set(Array.from({ length: 100_000 }, (_, i) => i + 1));
+    const clients = [0, 1, 2].map((client) => new Mix(client, 3));
+    const counts = { insert: 0, update: 0, delete: 0 };
+    const mistaken: unknown[] = [];
+    for (let i = 0; i < 90_000; i += 1) {
+      const { name, values } = (clients[i % 3] as Mix).draw();
+      const kind = name?.slice('mix-'.length) as keyof typeof counts;
+      const key: number = values?.[0];
+      counts[kind] += 1;
+      if (key % 3 !== (i + 1) % 3 || there.has(key) === (kind === 'insert')) mistaken.push({ kind, key });
+      if (kind === 'insert') there.add(key);
+      if (kind === 'delete') there.delete(key);
+    }
+    expect(mistaken).toEqual([]);
+    expect(counts.update / 90_000).toBeCloseTo(0.6, 1);
+    expect(counts.insert / 90_000).toBeCloseTo(0.3, 1);
+    expect(counts.delete / 90_000).toBeCloseTo(0.1, 1);
   });
 });
 
