@@ -24,14 +24,16 @@ export const bulk: Workload = {
     const ours: Turn[] = [];
     const off: Turn[] = [];
     const parallel: Turn[] = [];
+    const binary: Turn[] = [];
     const version = Number(await context.secondary.value(`SELECT current_setting('server_version_num')`));
     for (let turn = 0; turn < context.turns; turn += 1) {
       ours.push(await one(context, rows, () => Ours.start(context, { tables: ['rows'] })));
-      off.push(await one(context, rows, () => Native.start(context, ['rows'], 'off')));
+      off.push(await one(context, rows, () => Native.start(context, ['rows'])));
+      binary.push(await one(context, rows, () => Native.start(context, ['rows'], { binary: true })));
       if (version >= 160_000)
-        parallel.push(await one(context, rows, () => Native.start(context, ['rows'], 'parallel')));
+        parallel.push(await one(context, rows, () => Native.start(context, ['rows'], { streaming: 'parallel' })));
     }
-    return figuresOf(rows, ours, off, parallel);
+    return figuresOf(rows, ours, off, binary, parallel);
   },
 };
 
@@ -50,7 +52,7 @@ async function one(context: BenchContext, rows: number, start: () => Promise<Rep
   });
 }
 
-function figuresOf(rows: number, ours: Turn[], off: Turn[], parallel: Turn[]): (Figure | Skipped)[] {
+function figuresOf(rows: number, ours: Turn[], off: Turn[], binary: Turn[], parallel: Turn[]): (Figure | Skipped)[] {
   const workload = `${rows.toLocaleString('en-US')} rows in one transaction, from commit to visible`;
   const rates = (turns: readonly Turn[]) => turns.map((turn) => turn.rowsPerSecond);
   const whole = (turns: readonly Turn[]) => turns.map((turn) => turn.wholeSeconds.toFixed(2)).join(', ');
@@ -63,6 +65,11 @@ function figuresOf(rows: number, ours: Turn[], off: Turn[], parallel: Turn[]): (
       notes: [`from the first insert to visible: ours ${whole(ours)} s, native ${whole(off)} s`],
     },
   ];
+  figures.push({
+    ...base,
+    ...{ opponent: 'native subscription (binary)', theirs: rates(binary), aim: null },
+    notes: ['values in binary, as ours has them where it knows every type; a subscription is asked for that by hand'],
+  });
   if (parallel.length > 0)
     figures.push({
       ...base,

@@ -3,7 +3,7 @@ import type { BenchContext, Workload } from './context.js';
 import { liveSeconds } from './context.js';
 import { BenchDatabase } from './database.js';
 import { percentile } from './figures.js';
-import { live } from './live.js';
+import { live, steadyLoad } from './live.js';
 import { MIX_TABLES } from './mix.js';
 import { Ours } from './ours.js';
 import { startRelay } from './relay.js';
@@ -33,7 +33,7 @@ export const distance: Workload = {
         written.push(Math.round(fast.transactions / seconds));
         rates.push((fast.transactions + fast.delays.length) / fast.wholeSeconds);
         plain.push(await oneByOne(context, relay.url, Math.min(seconds, 5)));
-        const paced = await live(context, { clients: 4, perSecond: 900, seconds, probeEveryMs: 10 }, start);
+        const paced = await live(context, steadyLoad(context), start);
         p99.push(percentile(paced.delays, 0.99));
       }
       const where = `secondary ${ROUND_TRIP_MS} ms away`;

@@ -7,8 +7,12 @@ import { until } from './wait.js';
 
 const NAME = 'db_redundancy_bench_native';
 
-/** What a subscription does with a transaction that is still running on the primary. */
-export type Streaming = 'off' | 'parallel';
+export interface NativeOptions {
+  /** What a subscription does with a transaction that is still running on the primary; off by default. */
+  readonly streaming?: 'off' | 'parallel';
+  /** Values in binary, as ours has them; false by default, as it is for a subscription. */
+  readonly binary?: boolean;
+}
 
 export class Native implements Replication {
   readonly #context: BenchContext;
@@ -18,14 +22,15 @@ export class Native implements Replication {
   }
 
   /** Resolves when the subscription is connected; the tables must be there, and equal. */
-  static async start(context: BenchContext, tables: readonly string[], streaming: Streaming = 'off'): Promise<Native> {
+  static async start(context: BenchContext, tables: readonly string[], options: NativeOptions = {}): Promise<Native> {
+    const { binary = false, streaming = 'off' } = options;
     const { primary, secondary, signal } = context;
     const native = new Native(context);
     try {
       const list = tables.map((table) => `${SCHEMA}.${quoteIdent(table)}`).join(', ');
       await primary.run(`CREATE PUBLICATION ${NAME} FOR TABLE ${list}`);
       await secondary.run(
-        `CREATE SUBSCRIPTION ${NAME} CONNECTION ${quoteLiteral(primary.url)} PUBLICATION ${NAME} WITH (copy_data = false, streaming = ${streaming})`,
+        `CREATE SUBSCRIPTION ${NAME} CONNECTION ${quoteLiteral(primary.url)} PUBLICATION ${NAME} WITH (copy_data = false, streaming = ${streaming}, binary = ${binary})`,
       );
       await until(
         async () =>

@@ -13,12 +13,14 @@ const GIVE_UP_MS = 300_000;
 
 /**
  * Probes while `work` runs, and until the last row is visible.
+ * @param warmMs what is committed so soon after the beginning is not counted
  * @returns milliseconds from each commit's answer until the row could be read
  */
 export async function probing(
   context: BenchContext,
   everyMs: number,
   work: () => Promise<void>,
+  warmMs = 0,
 ): Promise<readonly number[]> {
   const [writer, reader] = [await context.primary.connect(), await context.secondary.connect()];
   const committed: number[] = [];
@@ -58,7 +60,8 @@ export async function probing(
     await Promise.race([working, watching]);
     writing = false;
     await watching;
-    return delays;
+    const counted = (committed[0] ?? 0) + warmMs;
+    return delays.filter((_, i) => (committed[i] as number) >= counted);
   } finally {
     writing = false;
     await Promise.all([writer.end(), reader.end()]);
