@@ -14,13 +14,16 @@ interface CopyConnection {
 const COPY_DATA = 0x64;
 const HEADER_BYTES = 5;
 
-export class CopyQuery extends pg.Query {
-  readonly #rows: Buffer;
+/** What follows a COPY, in its format: a text, or bytes in pieces. */
+export type Copied = string | Buffer | readonly Buffer[];
 
-  /** @param rows lines of COPY's text format, each with its line feed */
-  constructor(text: string, rows: string | Buffer) {
+export class CopyQuery extends pg.Query {
+  readonly #pieces: readonly Buffer[];
+
+  /** @param rows lines of COPY's text format, each with its line feed, or the whole of its binary one */
+  constructor(text: string, rows: Copied) {
     super(text);
-    this.#rows = typeof rows === 'string' ? Buffer.from(rows) : rows;
+    this.#pieces = typeof rows === 'string' ? [Buffer.from(rows)] : Buffer.isBuffer(rows) ? [rows] : rows;
   }
 
   // pg calls it with its connection, which its types know as another one.
@@ -31,10 +34,13 @@ export class CopyQuery extends pg.Query {
     // As the connection's own method does it, without a copy of the rows: they may be a megabyte.
     const header = Buffer.alloc(HEADER_BYTES);
     header[0] = COPY_DATA;
-    header.writeUInt32BE(this.#rows.length + HEADER_BYTES - 1, 1);
+    const bytes = this.#pieces.reduce((sum, piece) => sum + piece.length, 0);
+    header.writeUInt32BE(bytes + HEADER_BYTES - 1, 1);
+    wire.stream.cork();
     wire.stream.write(header);
-    wire.stream.write(this.#rows);
+    for (const piece of this.#pieces) wire.stream.write(piece);
     wire.endCopyFrom();
+    wire.stream.uncork();
   };
 
   /** The server asks for what it has been sent already. pg would answer with a failure. */

@@ -12,6 +12,8 @@ export interface Dialect {
   readonly statements: StatementTraits;
   /** Rows that are new go in by COPY; where it does not pay, or is not to be pipelined, by the statement for upserts. */
   readonly copyInserts: boolean;
+  /** Takes values in the binary form of PostgreSQL's own types. */
+  readonly binary: boolean;
   /** More rows or bytes in one statement do not pay, or are refused. */
   readonly maxStatementRows: number;
   readonly maxStatementBytes: number;
@@ -42,6 +44,7 @@ const postgres: Dialect = {
   table: { hiddenKey: 'ctid', jsonbArrays: true },
   statements: { overridingSystemValue: true, upsert: false },
   copyInserts: true,
+  binary: true,
   maxStatementRows: 5000,
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
@@ -64,6 +67,7 @@ const cockroach: Dialect = {
   table: { hiddenKey: 'rowid', jsonbArrays: false },
   statements: { overridingSystemValue: false, upsert: true },
   copyInserts: false,
+  binary: false,
   maxStatementRows: 1000,
   // The server's limit is 16 MiB a message; the rest is room for names and protocol.
   maxStatementBytes: 12 << 20,

@@ -63,10 +63,22 @@ export function insertSql(table: TargetTable, columns: readonly TargetColumn[], 
   return `INSERT INTO ${quoteTable(table.schema, table.name)} (${names(columns)})${overriding} SELECT ${select} FROM ${rows}`;
 }
 
-/** Inserts rows that are known not to exist; the lines follow in COPY's text format. */
-export function copySql(table: TargetTable, columns: readonly TargetColumn[]): string {
-  return `COPY ${quoteTable(table.schema, table.name)} (${names(columns)}) FROM STDIN`;
+export type CopyFormat = 'text' | 'binary';
+
+/** Inserts rows that are known not to exist; the lines follow in COPY's text format, or its binary one. */
+export function copySql(table: TargetTable, columns: readonly TargetColumn[], as: CopyFormat = 'text'): string {
+  const format = as === 'binary' ? ' (FORMAT binary)' : '';
+  return `COPY ${quoteTable(table.schema, table.name)} (${names(columns)}) FROM STDIN${format}`;
 }
+
+/**
+ * Fails (22P02) unless the columns have the types that they are known to have: a COPY in binary takes the bytes of one type
+ * for those of another without a word. Parameters: the table, its columns' names, and their types by oid.
+ */
+export const SAME_TYPES_SQL = `SELECT (CASE WHEN coalesce((SELECT array_agg(a.atttypid::int8 ORDER BY n.i)
+  FROM unnest($2::text[]) WITH ORDINALITY AS n(name, i)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass($1::text) AND a.attname = n.name AND NOT a.attisdropped), '{}') = $3::int8[]
+  THEN '0' ELSE 'the columns have other types now' END)::int`;
 
 /** Deletes rows by key. */
 export function deleteSql(table: TargetTable, key: readonly TargetColumn[]): string {

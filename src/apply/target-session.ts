@@ -7,15 +7,16 @@ import type { Socket } from 'node:net';
 import pg, { type ClientConfig, type QueryResult } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import { socketOf } from '../core/socket-of.js';
-import { CopyQuery } from './copy-query.js';
+import { type Copied, CopyQuery } from './copy-query.js';
 import { type Dialect, dialectOf } from './dialect.js';
 import type { Patience } from './patience.js';
 
 export interface SqlStatement {
   readonly text: string;
-  readonly values: readonly (string | null)[];
+  /** A buffer is a value in binary. */
+  readonly values: readonly (string | Buffer | null)[];
   /** Of a COPY ... FROM STDIN: its lines. */
-  readonly copy?: string | Buffer;
+  readonly copy?: Copied;
 }
 
 /** Statements prepared on one connection; what comes after is sent with its text. */
@@ -128,7 +129,7 @@ export class TargetSession {
     }
   }
 
-  #copy(text: string, rows: string | Buffer): Promise<QueryResult<Record<string, string | null>>> {
+  #copy(text: string, rows: Copied): Promise<QueryResult<Record<string, string | null>>> {
     return new Promise((resolve, reject) => {
       const query = new CopyQuery(text, rows);
       const callback = (error: Error | null, result: QueryResult) => (error ? reject(error) : resolve(result));
@@ -206,8 +207,8 @@ export class TargetSession {
     this.#stream.destroy(this.#broken);
   }
 
-  #prepared(statement: SqlStatement): { text: string; values: (string | null)[]; name?: string } {
-    const values = statement.values as (string | null)[];
+  #prepared(statement: SqlStatement): { text: string; values: (string | Buffer | null)[]; name?: string } {
+    const values = statement.values as (string | Buffer | null)[];
     if (values.length === 0) return { text: statement.text, values };
     let name = this.#names.get(statement.text);
     if (name === undefined) {

@@ -10,6 +10,8 @@ export interface TargetColumn {
   readonly sqlType: string;
   /** pg_type.typname */
   readonly typeName: string;
+  readonly typeOid: number;
+  readonly isEnum: boolean;
   /** Element type for `$n::T[]`; `text` means: passed as text and cast to `sqlType` per row. */
   readonly arrayType: string;
   readonly encoding: ArrayEncoding;
@@ -64,7 +66,7 @@ const UNBOUNDED: Readonly<Record<string, string>> = {
 };
 
 const COLUMNS_SQL = `
-SELECT a.attname, a.attnum::int8, t.typname, t.typtype::text, t.typelem::int8 AS typelem, tn.nspname AS type_schema,
+SELECT a.attname, a.attnum::int8, a.atttypid::int8::text AS type_oid, t.typname, t.typtype::text, t.typelem::int8 AS typelem, tn.nspname AS type_schema,
        format_type(a.atttypid, a.atttypmod) AS formatted, a.attgenerated::text AS generated, a.attnotnull::text AS attnotnull
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -96,6 +98,7 @@ WHERE k.contype = 'f' AND EXISTS (
 interface ColumnRow {
   attname: string;
   attnum: string;
+  type_oid: string;
   typname: string;
   typtype: string;
   typelem: string;
@@ -175,6 +178,8 @@ function shapeColumn(column: ColumnRow, traits: TargetTraits): TargetColumn {
     name: column.attname,
     sqlType: unbounded ?? sqlType,
     typeName: column.typname,
+    typeOid: Number(column.type_oid),
+    isEnum: column.typtype === 'e',
     arrayType: typed ? column.typname : 'text',
     encoding: typed && RAW_TYPES.has(column.typname) ? 'raw' : 'quoted',
     generated: column.generated !== '' && column.generated !== ' ',

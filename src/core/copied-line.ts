@@ -9,6 +9,7 @@ const TAB = 0x09;
 const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
 
 export class CopiedLine implements LineSource {
+  readonly binary = false;
   readonly bytes: Buffer;
   readonly start: number;
   /** Behind its line feed. */

@@ -16,6 +16,7 @@ const VALUE_HEADER = 5;
 
 export class RawInsert implements InsertChange, LineSource {
   readonly kind = 'insert';
+  readonly binary = false;
   readonly relation: Relation;
   /** Values from `start` to `end`: each with its form, its length in four bytes, and its text. */
   readonly bytes: Buffer;

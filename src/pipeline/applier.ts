@@ -602,7 +602,10 @@ export class Applier {
 
 function changesOf(parts: readonly TransactionPart[]): readonly Change[] {
   const [only] = parts;
-  return only && parts.length === 1 ? only.changes : parts.flatMap((part) => part.changes);
+  if (only && parts.length === 1) return only.changes;
+  const all: Change[] = [];
+  for (const { changes } of parts) for (const change of changes) all.push(change);
+  return all;
 }
 
 function fenced(ours: number, theirs: number | null, cause?: unknown): FencedError {

@@ -41,6 +41,8 @@ export interface Binding {
   readonly derivation: Derivation | null;
   /** Source rows are rows of the binding's columns as they are. */
   readonly straight: boolean;
+  /** So are their values in binary: types have the same form on both sides, where the secondary is a PostgreSQL. */
+  readonly binary: boolean;
 }
 
 /** Restates a source row as a row of the binding's columns. */
@@ -125,6 +127,8 @@ export function bind(
   const converts = converters.some((converter) => converter !== null);
   const keyNames = keyColumns(relation, target, options.rename);
   const identity = identityColumns(relation, options.rename);
+  // As many as the source has, in its order, which indexes are by the way they are collected.
+  const straight = !converts && sourceIndexes.length === relation.columns.length && derivation === null;
   // A generated column of the key is in the primary's identity, though not in the WAL.
   const derived = new Set(derivation?.outputs.map((output) => output.name));
   const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
@@ -139,11 +143,20 @@ export function bind(
       identified: keyNames?.every((name) => identity.includes(name) || derived.has(name)) ?? false,
       converters: converts ? converters : null,
       derivation,
-      // As many as the source has, in its order, which indexes are by the way they are collected.
-      straight: !converts && sourceIndexes.length === relation.columns.length && derivation === null,
+      straight,
+      binary: straight && relation.columns.every(({ typeOid }, i) => sameForm(typeOid, columns[i])),
     },
     unknown,
   };
+}
+
+/** Types of a database's own begin here; below, a number means the same type everywhere. */
+const FIRST_OWN_OID = 16_384;
+
+/** An enum's value is its label. What is no enum on the primary is refused, or is a label as well. */
+function sameForm(typeOid: number, column: TargetColumn | undefined): boolean {
+  if (typeOid < FIRST_OWN_OID) return column?.typeOid === typeOid;
+  return column?.isEnum === true;
 }
 
 /** The primary key; under REPLICA IDENTITY USING INDEX the index's columns, which is what old tuples carry. */

@@ -1,20 +1,34 @@
 /** Folded steps to statements. One file decides how many rows go into a statement and in which order they run. */
 
 import { arrayLiteral } from '../apply/array-literal.js';
-import { copyText } from '../apply/copy-query.js';
+import { binaryParameters } from '../apply/binary-array.js';
+import { type Copied, copyText } from '../apply/copy-query.js';
 import type { Dialect } from '../apply/dialect.js';
-import { copySql, deleteCopiesSql, deleteSql, insertSql, moveSql, updateSql, upsertSql } from '../apply/statements.js';
+import {
+  type CopyFormat,
+  copySql,
+  deleteCopiesSql,
+  deleteSql,
+  insertSql,
+  moveSql,
+  SAME_TYPES_SQL,
+  updateSql,
+  upsertSql,
+} from '../apply/statements.js';
 import type { TargetColumn } from '../apply/target-table.js';
+import { BinaryRow } from '../core/binary-row.js';
 import type { Row } from '../core/change.js';
+import { quoteTable } from '../core/ident.js';
 import type { LineSource } from '../core/line-source.js';
 import type { Binding } from './binding.js';
+import { binaryLines, textLines } from './copy-lines.js';
 import { type BagFold, type KeyedFold, type NetChange, RawUpsert, type Step } from './fold.js';
 
 export interface Statement {
   readonly text: string;
-  readonly values: readonly (string | null)[];
+  readonly values: readonly (string | Buffer | null)[];
   /** Lines of a COPY. */
-  readonly copy?: string | Buffer;
+  readonly copy?: Copied;
   /** The table that it changes; null for control statements. */
   readonly binding: Binding | null;
   readonly rows: number;
@@ -47,58 +61,77 @@ export function compileSteps(
 
 function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying: boolean, out: Statement[]): void {
   const deletes: Row[] = [];
-  const upserts: Row[] = [];
+  const upserts: NetChange[] = [];
   const inserts: NetChange[] = [];
   const patches = new Map<string, Row[]>();
   for (const change of changes.values()) {
     if (change.op === 'delete') deletes.push(change.row);
     else if (change.op !== 'upsert') groupPatch(patches, change.row);
     else if (copying && change.fresh) inserts.push(change);
-    else upserts.push(change.row);
+    else upserts.push(change);
   }
   const few = inserts.length < LEAST_COPIED;
   pushDeletes(binding, deletes, dialect, out);
   for (const rows of patches.values()) pushPatches(binding, rows, dialect, out);
-  pushUpserts(binding, few ? [...upserts, ...inserts.map(({ row }) => row)] : upserts, dialect, out);
+  pushChanges(binding, few ? [...upserts, ...inserts] : upserts, dialect, out);
   if (!few) pushCopies(binding, inserts, out);
 }
 
+/** Rows in binary are handed on as they are. */
+function pushChanges(binding: Binding, changes: readonly NetChange[], dialect: Dialect, out: Statement[]): void {
+  const binary: BinaryRow[] = [];
+  const rows: Row[] = [];
+  for (const change of changes) {
+    if (change instanceof RawUpsert && change.line instanceof BinaryRow) binary.push(change.line);
+    else rows.push(change.row);
+  }
+  pushUpserts(binding, rows, dialect, out);
+  if (binary.length === 0) return;
+  const text = upsertSql(binding.target, binding.columns, binding.keyNames, dialect.statements);
+  for (const slice of cut(binary, ({ end, start }) => end - start, dialect)) {
+    const values = binaryParameters(binding.columns, slice);
+    out.push({ text, values, binding, rows: slice.length, mustMatch: null });
+  }
+}
+
 function pushCopies(binding: Binding, inserts: readonly NetChange[], out: Statement[]): void {
+  const binary: BinaryRow[] = [];
   const raw: LineSource[] = [];
   const rows: Row[] = [];
   for (const change of inserts) {
-    if (change instanceof RawUpsert) raw.push(change.line);
-    else rows.push(change.row);
+    if (!(change instanceof RawUpsert)) rows.push(change.row);
+    else if (change.line instanceof BinaryRow) binary.push(change.line);
+    else raw.push(change.line);
   }
-  pushRawCopy(binding, raw, out);
-  pushCopy(binding, rows, out);
-}
-
-function pushRawCopy(binding: Binding, rows: readonly LineSource[], out: Statement[]): void {
-  if (rows.length === 0) return;
-  const text = copySql(binding.target, binding.columns);
-  out.push({ text, values: [], copy: linesOf(rows), binding, rows: rows.length, mustMatch: null });
-}
-
-/** A line takes no more than the row did where it comes from, unless much of it has to be escaped. */
-function linesOf(rows: readonly LineSource[]): Buffer {
-  let size = 0;
-  for (const { end, start } of rows) size += end - start;
-  let lines = Buffer.allocUnsafeSlow(size);
-  let length = 0;
-  for (const row of rows) {
-    if (length + row.mostLineBytes > lines.length) {
-      const larger = Buffer.allocUnsafeSlow(2 * lines.length + row.mostLineBytes);
-      lines.copy(larger, 0, 0, length);
-      lines = larger;
-    }
-    length = row.writeLine(lines, length);
+  const push = (copy: Copied, { length }: { length: number }, format: CopyFormat) => {
+    const text = copySql(binding.target, binding.columns, format);
+    out.push({ text, values: [], copy, binding, rows: length, mustMatch: null });
+  };
+  if (binary.length > 0) {
+    // Before, since other types may refuse the bytes in a way that looks like a fault of the connection; after, since from
+    // the COPY on nobody can change the table.
+    const check = sameTypes(binding);
+    out.push(check);
+    push(binaryLines(binary), binary, 'binary');
+    out.push(check);
   }
-  return lines.subarray(0, length);
+  if (raw.length > 0) push(textLines(raw), raw, 'text');
+  if (rows.length > 0) push(writtenLines(binding, rows), rows, 'text');
 }
 
-function pushCopy(binding: Binding, rows: readonly Row[], out: Statement[]): void {
-  if (rows.length === 0) return;
+function sameTypes(binding: Binding): Statement {
+  const { columns, target } = binding;
+  const names = arrayLiteral(
+    columns.map(({ name }) => [name]),
+    0,
+    'quoted',
+  );
+  const types = `{${columns.map(({ typeOid }) => typeOid).join(',')}}`;
+  const values = [quoteTable(target.schema, target.name), names, types];
+  return { text: SAME_TYPES_SQL, values, binding, rows: 0, mustMatch: null };
+}
+
+function writtenLines(binding: Binding, rows: readonly Row[]): string {
   const quoted = binding.columns.map((column) => column.encoding === 'quoted');
   const cells = new Array<string>(quoted.length);
   const lines = rows.map((row) => {
@@ -108,9 +141,7 @@ function pushCopy(binding: Binding, rows: readonly Row[], out: Statement[]): voi
     }
     return cells.join('\t');
   });
-  const copy = `${lines.join('\n')}\n`;
-  const text = copySql(binding.target, binding.columns);
-  out.push({ text, values: [], copy, binding, rows: rows.length, mustMatch: null });
+  return `${lines.join('\n')}\n`;
 }
 
 export function pushDeletes(binding: Binding, rows: readonly Row[], dialect: Dialect, out: Statement[]): void {
@@ -239,11 +270,15 @@ export function parameters(binding: Binding, indexes: readonly number[], rows: r
 }
 
 /** Cuts rows so that no statement exceeds the dialect's rows or bytes; a single row is never cut. */
-export function* slices<T extends Row>(rows: readonly T[], dialect: Dialect): Generator<readonly T[]> {
+export function slices<T extends Row>(rows: readonly T[], dialect: Dialect): Generator<readonly T[]> {
+  return cut(rows, rowBytes, dialect);
+}
+
+function* cut<T>(rows: readonly T[], bytesOf: (row: T) => number, dialect: Dialect): Generator<readonly T[]> {
   let start = 0;
   let bytes = 0;
   for (let i = 0; i < rows.length; i++) {
-    const size = rowBytes(rows[i] as T);
+    const size = bytesOf(rows[i] as T);
     if (i > start && (i - start >= dialect.maxStatementRows || bytes + size > dialect.maxStatementBytes)) {
       yield rows.slice(start, i);
       start = i;

@@ -3,6 +3,8 @@
  * it matters: TRUNCATE, a row that moves to another key with values that the WAL does not carry, and a change of the
  * table's shape end a group; within a group every key appears once, so its statements can carry many rows each.
  */
+
+import { BinaryInsert, BinaryUpdate } from '../core/binary-row.js';
 import type { Change, Relation, Row, RowChange } from '../core/change.js';
 import { UnfitChangeError } from '../core/errors.js';
 import { displayName, quoteTable } from '../core/ident.js';
@@ -129,9 +131,14 @@ function bagOf(group: Group, binding: Binding, flush: () => void, fresh: () => G
 /** Returns a move step when the change cannot be folded. */
 function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   const { binding, changes } = table;
-  if (change instanceof RawInsert && binding.straight) {
+  if (isNewLine(change, binding)) {
     const key = rawKeyOf(binding, change);
     changes.set(key, new RawUpsert(change, !changes.has(key)));
+    return null;
+  }
+  if (change instanceof BinaryUpdate && binding.binary && binding.identified) {
+    const key = rawKeyOf(binding, change);
+    changes.set(key, new RawUpsert(change, changes.get(key)?.fresh === true));
     return null;
   }
   if (change.kind === 'insert') {
@@ -163,6 +170,11 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   changes.set(oldKey, { op: 'delete', row: old as Row });
   changes.set(key, { op: 'upsert', row });
   return null;
+}
+
+/** A whole row that can be written as it came. */
+function isNewLine(change: RowChange, binding: Binding): change is RawInsert | BinaryInsert {
+  return change instanceof BinaryInsert ? binding.binary : change instanceof RawInsert && binding.straight;
 }
 
 /** The old tuple must name the row by the secondary's key: where it does not, deleting nothing would be a silent loss (G9). */

@@ -5,13 +5,15 @@
 import type { PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { arrayLiteral } from '../apply/array-literal.js';
+import type { BinaryDecoder } from '../core/binary-values.js';
 import type { Row } from '../core/change.js';
-import { CopiedLine } from '../core/copied-line.js';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from '../core/ident.js';
+import type { LineSource } from '../core/line-source.js';
 import { sqlstateOf } from '../core/policy.js';
 import { copyOut } from '../source/copy-out-query.js';
 import { parseSnapshot, type SourceSnapshot } from '../source/pg-snapshot.js';
 import { lockForReading } from '../source/rewritten.js';
+import { copiedLines } from './copied-lines.js';
 
 /** What a reader needs to know of the table on the primary. */
 export interface ChunkTable {
@@ -22,6 +24,14 @@ export interface ChunkTable {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** Key columns with their types, in key order. */
   readonly key: readonly { readonly name: string; readonly type: string }[];
+  /** Where its rows can go to the secondary in binary. */
+  readonly binary?: BinaryForm | null;
+}
+
+/** Holds for as long as the columns have these types (pg_type.oid). */
+export interface BinaryForm {
+  readonly decoders: readonly BinaryDecoder[];
+  readonly types: readonly number[];
 }
 
 export interface ChunkLimits {
@@ -35,7 +45,7 @@ export interface ChunkLimits {
 export interface Chunk {
   readonly rows: readonly Row[];
   /** Rows that were not decoded; a chunk has these or those. */
-  readonly lines?: readonly CopiedLine[];
+  readonly lines?: readonly LineSource[];
   readonly snapshot: SourceSnapshot;
   /** False when the limits ended the read before the range did. */
   readonly complete: boolean;
@@ -79,37 +89,23 @@ export async function readLines(
   limits: Pick<ChunkLimits, 'rows' | 'bytes'>,
 ): Promise<Chunk> {
   const text = rangeSql(table, after, upTo, limits.rows, quoteLiteral);
-  return inSnapshot(client, table, async (snapshot) => {
-    const lines: CopiedLine[] = [];
-    const slabs = new Slabs();
+  return inSnapshot(client, table, async (snapshot, types) => {
+    const lines: LineSource[] = [];
+    const { binary } = table;
+    // Bytes of another type would be taken for those of this one, without a word.
+    const stands = binary && table.columns.every(({ name }, i) => types[name] === binary.types[i]);
+    const copied = copiedLines(stands ? binary.decoders : null);
     let [sent, bytes] = [0, 0];
-    await copyOut(client, `COPY (${text}) TO STDOUT`, (line) => {
+    await copyOut(client, `COPY (${text}) TO STDOUT${copied.format}`, (message) => {
+      if (copied.isEnd(message)) return;
       sent += 1;
       if (bytes >= limits.bytes) return;
-      bytes += line.length;
-      const { buffer, start } = slabs.keep(line);
-      lines.push(new CopiedLine(buffer, start, start + line.length));
+      const line = copied.take(message);
+      bytes += line.end - line.start;
+      lines.push(line);
     });
     return { rows: [], lines, snapshot, complete: sent < limits.rows && lines.length === sent, gone: [] };
   });
-}
-
-const SLAB_BYTES = 256 << 10;
-
-/** Copies of lines, many to a buffer. */
-class Slabs {
-  #buffer = Buffer.alloc(0);
-  #length = 0;
-
-  keep(line: Buffer): { buffer: Buffer; start: number } {
-    if (this.#length + line.length > this.#buffer.length) {
-      this.#buffer = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, line.length));
-      this.#length = 0;
-    }
-    const start = this.#length;
-    this.#length += line.copy(this.#buffer, start);
-    return { buffer: this.#buffer, start };
-  }
 }
 
 /** @param literal a value as the statement may name it */
@@ -196,16 +192,25 @@ async function readByKey(
   });
 }
 
-/** One read-only snapshot, in which `table` may be read; `work` gets what was running when it was taken. */
+const SNAPSHOT_SQL = `SELECT pg_current_snapshot()::text AS snapshot,
+  (SELECT json_object_agg(attname, atttypid::int8) FROM pg_catalog.pg_attribute
+   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped)::text AS types`;
+
+/**
+ * One read-only snapshot, in which `table` may be read; `work` gets what was running when it was taken, and the types of
+ * the table's columns (pg_type.oid), which are those for as long as it works.
+ */
 export async function inSnapshot<T>(
   client: PoolClient,
   table: TableName,
-  work: (snapshot: SourceSnapshot) => Promise<T>,
+  work: (snapshot: SourceSnapshot, types: Readonly<Record<string, number>>) => Promise<T>,
 ): Promise<T> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   await client.query(lockForReading(table));
-  const { rows } = await client.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
-  const result = await work(parseSnapshot(rows[0]?.snapshot ?? ''));
+  const { rows } = await client.query<{ snapshot: string; types: string | null }>(SNAPSHOT_SQL, [
+    quoteTable(table.schema, table.name),
+  ]);
+  const result = await work(parseSnapshot(rows[0]?.snapshot ?? ''), JSON.parse(rows[0]?.types ?? '{}'));
   await client.query('COMMIT');
   return result;
 }

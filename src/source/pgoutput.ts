@@ -4,10 +4,15 @@
  * Every length is checked before it is used, so that a cut or mutated message is a DecodeError and never a wrong row.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
-import type { Change, Relation, RelationColumn, ReplicaIdentity, Value } from '../core/change.js';
+import { BinaryInsert, BinaryUpdate } from '../core/binary-row.js';
+import type { BinaryTypes } from '../core/binary-types.js';
+import type { BinaryDecoder } from '../core/binary-values.js';
+import type { Change, Relation, RelationColumn, Value } from '../core/change.js';
 import { DecodeError } from '../core/errors.js';
 import type { Lsn } from '../core/lsn.js';
 import { RawInsert } from '../core/raw-insert.js';
+import { BinaryTuples } from './binary-tuples.js';
+import { decodersOf, isReplicaIdentity, type Known, sameRelation } from './relations.js';
 
 export type PgOutputMessage =
   | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number; readonly xid: number }
@@ -38,27 +43,33 @@ export function postgresTimeToMs(microseconds: bigint): number {
 }
 
 export class PgOutputDecoder {
-  readonly #relations = new Map<number, Relation>();
+  readonly #relations = new Map<number, Known>();
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
   readonly #rawInserts: boolean;
+  readonly #types: BinaryTypes | null;
+  readonly #tuples = new BinaryTuples();
   /** Where the bytes of raw inserts are kept, and how far it is filled. */
   #slab: Buffer = Buffer.alloc(0);
   #filled = 0;
   /** So many rows are decoded value by value before they are tried as a whole again. */
   #slowRows = 0;
 
-  /** @param options `rawInserts`: inserts may come as RawInsert, which is decoded when somebody looks at its row */
-  constructor(options: { readonly rawInserts: boolean } = { rawInserts: false }) {
-    this.#rawInserts = options.rawInserts;
+  /**
+   * @param options `rawInserts`: inserts may come as RawInsert, which is decoded when somebody looks at its row; `binary`:
+   * values come in binary where they are of these types, and rows as BinaryInsert and BinaryUpdate
+   */
+  constructor(options: { readonly rawInserts?: boolean; readonly binary?: BinaryTypes | null } = {}) {
+    this.#rawInserts = options.rawInserts === true;
+    this.#types = options.binary ?? null;
   }
 
-  /** Decodes one message: `buffer` from `start` to its end. Throws DecodeError. */
-  decode(buffer: Buffer, start = 0): PgOutputMessage {
+  /** Decodes one message: `buffer` from `start` to `end`. Throws DecodeError. */
+  decode(buffer: Buffer, start = 0, end = buffer.length): PgOutputMessage {
     this.#buffer = buffer;
     this.#at = start;
-    this.#end = buffer.length;
+    this.#end = end;
     const message = this.#message(this.#uint8());
     if (this.#at !== this.#end)
       throw new DecodeError(`A replication message has ${this.#end - this.#at} bytes too many.`);
@@ -69,18 +80,24 @@ export class PgOutputDecoder {
     switch (tag) {
       case 0x49: {
         // I
-        const relation = this.#relation();
+        const known = this.#known();
         this.#expect(0x4e);
-        return this.#rawInsert(relation) ?? { kind: 'insert', relation, row: this.#tuple(relation) };
+        const { decoders, relation } = known;
+        if (decoders && this.#keepsTuple(decoders)) {
+          const { bytes, end, start } = this.#tuples;
+          return new BinaryInsert(relation, bytes, start, end, decoders);
+        }
+        return this.#rawInsert(known) ?? { kind: 'insert', relation, row: this.#tuple(known) };
       }
       case 0x55: // U
         return this.#update();
       case 0x44: {
         // D
-        const relation = this.#relation();
+        const known = this.#known();
+        const { relation } = known;
         const form = this.#uint8();
         if (form !== 0x4b && form !== 0x4f) throw new DecodeError(`A delete has the unknown tuple form ${form}.`);
-        return { kind: 'delete', relation, old: this.#tuple(relation), oldIs: form === 0x4f ? 'full' : 'key' };
+        return { kind: 'delete', relation, old: this.#tuple(known), oldIs: form === 0x4f ? 'full' : 'key' };
       }
       case 0x42: {
         // B
@@ -102,7 +119,7 @@ export class PgOutputDecoder {
         const count = this.#uint32();
         const options = this.#uint8();
         if (count * 4 > this.#end - this.#at) throw new DecodeError('A truncate names more tables than it carries.');
-        const relations = Array.from({ length: count }, () => this.#relation());
+        const relations = Array.from({ length: count }, () => this.#known().relation);
         return { kind: 'truncate', relations, cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 };
       }
       case 0x4d: {
@@ -128,18 +145,32 @@ export class PgOutputDecoder {
   }
 
   #update(): PgOutputMessage {
-    const relation = this.#relation();
+    const known = this.#known();
+    const { decoders, relation } = known;
     const form = this.#uint8();
-    if (form === 0x4e) return { kind: 'update', relation, old: null, oldIs: null, row: this.#tuple(relation) };
+    if (form === 0x4e) {
+      if (decoders && this.#keepsTuple(decoders)) {
+        const { bytes, end, start } = this.#tuples;
+        return new BinaryUpdate(relation, bytes, start, end, decoders);
+      }
+      return { kind: 'update', relation, old: null, oldIs: null, row: this.#tuple(known) };
+    }
     if (form !== 0x4b && form !== 0x4f) throw new DecodeError(`An update has the unknown tuple form ${form}.`);
-    const old = this.#tuple(relation);
+    const old = this.#tuple(known);
     this.#expect(0x4e);
-    return { kind: 'update', relation, old, oldIs: form === 0x4f ? 'full' : 'key', row: this.#tuple(relation) };
+    return { kind: 'update', relation, old, oldIs: form === 0x4f ? 'full' : 'key', row: this.#tuple(known) };
+  }
+
+  /** False for a row that has to be decoded to be known, or to be refused with a reason. */
+  #keepsTuple(decoders: readonly BinaryDecoder[]): boolean {
+    if (!this.#tuples.keep(this.#buffer, this.#at, this.#end, decoders.length)) return false;
+    this.#at = this.#end;
+    return true;
   }
 
   /** Null for a row that has to be decoded to be known, or to be refused with a reason. */
-  #rawInsert(relation: Relation): RawInsert | null {
-    if (!this.#rawInserts) return null;
+  #rawInsert({ decoders, relation }: Known): RawInsert | null {
+    if (!this.#rawInserts || decoders) return null;
     const buffer = this.#buffer;
     const end = this.#end;
     const start = this.#at + 2;
@@ -186,7 +217,7 @@ export class PgOutputDecoder {
     return at === end;
   }
 
-  #tuple(relation: Relation): Value[] {
+  #tuple({ decoders, relation }: Known): Value[] {
     const count = this.#uint16();
     if (count !== relation.columns.length) {
       throw new DecodeError(
@@ -195,7 +226,7 @@ export class PgOutputDecoder {
     }
     const row = new Array<Value>(count);
     const from = this.#at;
-    const ascii = this.#asciiRest();
+    const ascii = decoders ? null : this.#asciiRest();
     for (let i = 0; i < count; i++) {
       const form = this.#uint8();
       if (form === 0x74) {
@@ -204,7 +235,11 @@ export class PgOutputDecoder {
         row[i] = ascii === null ? this.#value(start, length) : ascii.substring(start - from, start - from + length);
       } else if (form === 0x6e) row[i] = null;
       else if (form === 0x75) row[i] = undefined;
-      else throw new DecodeError(`A column of ${relation.schema}.${relation.name} has the unknown form ${form}.`);
+      else if (form === 0x62 && decoders) {
+        const length = this.#uint32();
+        const start = this.#take(length);
+        row[i] = (decoders[i] as BinaryDecoder)(this.#buffer, start, start + length);
+      } else throw new DecodeError(`A column of ${relation.schema}.${relation.name} has the unknown form ${form}.`);
     }
     return row;
   }
@@ -256,16 +291,16 @@ export class PgOutputDecoder {
     const relation: Relation = { oid, schema: schema || 'pg_catalog', name, replicaIdentity: identity, columns };
     const known = this.#relations.get(oid);
     // Keep the object when nothing changed: identity of the object means identity of the shape downstream.
-    if (known && sameRelation(known, relation)) return IGNORED;
-    this.#relations.set(oid, relation);
+    if (known && sameRelation(known.relation, relation)) return IGNORED;
+    this.#relations.set(oid, { relation, decoders: this.#types && decodersOf(relation, this.#types) });
     return { kind: 'relation', relation };
   }
 
-  #relation(): Relation {
+  #known(): Known {
     const oid = this.#uint32();
-    const relation = this.#relations.get(oid);
-    if (!relation) throw new DecodeError(`A change names the table with oid ${oid}, which was never announced.`);
-    return relation;
+    const known = this.#relations.get(oid);
+    if (!known) throw new DecodeError(`A change names the table with oid ${oid}, which was never announced.`);
+    return known;
   }
 
   #take(length: number): number {
@@ -332,27 +367,4 @@ export class PgOutputDecoder {
       "Move the data to a database with an encoding (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0) and use that as the primary.",
     );
   }
-}
-
-function isReplicaIdentity(text: string): text is ReplicaIdentity {
-  return text === 'd' || text === 'n' || text === 'f' || text === 'i';
-}
-
-function sameRelation(a: Relation, b: Relation): boolean {
-  return (
-    a.schema === b.schema &&
-    a.name === b.name &&
-    a.replicaIdentity === b.replicaIdentity &&
-    a.columns.length === b.columns.length &&
-    a.columns.every((column, i) => {
-      const other = b.columns[i];
-      return (
-        other !== undefined &&
-        column.name === other.name &&
-        column.typeOid === other.typeOid &&
-        column.typmod === other.typmod &&
-        column.isKey === other.isKey
-      );
-    })
-  );
 }

@@ -4,11 +4,15 @@
  * acknowledge LSN + 1, and the last received LSN on a timer). Touches private fields of pg, which a contract test pins.
  */
 
+import type { Socket } from 'node:net';
 import type { ClientConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { DecodeError } from '../core/errors.js';
 import { quoteIdent, quoteLiteral } from '../core/ident.js';
 import { formatLsn, type Lsn, maxLsn } from '../core/lsn.js';
+import { binaryTypesOf } from './binary-columns.js';
+import { BinaryFormError } from './binary-tuples.js';
+import { takeCopyData } from './copy-frames.js';
 import { PgOutputDecoder, type PgOutputMessage, postgresTimeToMs } from './pgoutput.js';
 import { TEXT_FORM_SQL } from './session-settings.js';
 import { ShutdownWatch } from './shutdown-watch.js';
@@ -37,6 +41,8 @@ export interface SessionOptions {
   readonly handler: SessionHandler;
   /** Inserts may come as RawInsert: for who hands most of them on as they are. */
   readonly rawInserts?: boolean;
+  /** Values may come in binary, where all of the publication's types are known: for a secondary that takes them so. */
+  readonly binary?: boolean;
   /** The server's major version times 10,000, e.g. 180004. */
   readonly serverVersion: number;
 }
@@ -53,9 +59,8 @@ export interface ReplicationSession {
 
 /** Private fields of pg 8.23 that the session relies on: test/integration/pg-contract.test.ts. */
 interface WireConnection {
-  readonly stream: { pause(): void; resume(): void; destroy(): void; writable: boolean };
+  readonly stream: Socket;
   sendCopyFromChunk(chunk: Buffer): void;
-  on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
   removeAllListeners(event: 'copyData'): void;
 }
 
@@ -68,6 +73,7 @@ const KEEPALIVE_DELAY_MS = 10_000;
 const XLOG_DATA = 0x77;
 const KEEPALIVE = 0x6b;
 const XLOG_HEADER_BYTES = 25;
+const KEEPALIVE_BYTES = 18;
 
 /** Starts streaming. Rejects with the server's error (55006 busy, 42704 missing, 55000 invalidated slot). */
 export async function openReplicationSession(options: SessionOptions): Promise<ReplicationSession> {
@@ -81,7 +87,8 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     },
     { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
   );
-  const decoder = new PgOutputDecoder({ rawInserts: options.rawInserts === true });
+  const rawInserts = options.rawInserts === true;
+  let decoder = new PgOutputDecoder({ rawInserts });
   let wire: WireConnection | undefined;
   let received = options.startLsn;
   let durable = options.startLsn;
@@ -110,26 +117,27 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
       fail(new Error(`Connection terminated: the primary has been silent for ${Math.round(silentMs / 1000)} s`));
     else sendStatus(silentMs > options.statusIntervalMs / 2);
   };
-  const onCopyData = ({ chunk }: { chunk: Buffer }): void => {
+  const onCopyData = (buffer: Buffer, start: number, end: number): void => {
     if (failure !== undefined || closing) return;
-    heardAt = performance.now();
     try {
-      if (chunk[0] === XLOG_DATA && chunk.length > XLOG_HEADER_BYTES) {
-        received = maxLsn(received, chunk.readBigUInt64BE(1));
-        handler.message(decoder.decode(chunk, XLOG_HEADER_BYTES), chunk.length);
-      } else if (chunk[0] === KEEPALIVE && chunk.length >= 18) {
-        const lsn = chunk.readBigUInt64BE(1);
+      const kind = buffer[start];
+      const bytes = end - start;
+      if (kind === XLOG_DATA && bytes > XLOG_HEADER_BYTES) {
+        received = maxLsn(received, buffer.readBigUInt64BE(start + 1));
+        handler.message(decoder.decode(buffer, start + XLOG_HEADER_BYTES, end), bytes);
+      } else if (kind === KEEPALIVE && bytes >= KEEPALIVE_BYTES) {
+        const lsn = buffer.readBigUInt64BE(start + 1);
         received = maxLsn(received, lsn);
-        const asked = chunk[17] === 1;
-        handler.keepalive(lsn, postgresTimeToMs(chunk.readBigInt64BE(9)), asked);
+        const asked = buffer[start + 17] === 1;
+        handler.keepalive(lsn, postgresTimeToMs(buffer.readBigInt64BE(start + 9)), asked);
         if (asked) sendStatus();
         if (asked && durable < received) shutdown.suspect();
       } else {
-        throw new DecodeError(`Unknown replication packet 0x${(chunk[0] ?? 0).toString(16)} of ${chunk.length} bytes.`);
+        throw new DecodeError(`Unknown replication packet 0x${(kind ?? 0).toString(16)} of ${bytes} bytes.`);
       }
     } catch (error) {
       fail(
-        error instanceof DecodeError
+        error instanceof DecodeError && !(error instanceof BinaryFormError)
           ? new DecodeError(`${error.message} At LSN ${formatLsn(received)}.`, error, error.remedy)
           : error,
       );
@@ -140,21 +148,25 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     options: {},
     name: 'pgoutput',
     parse: () => undefined,
-    async start(
-      client: { query(sql: string): Promise<unknown>; connection: WireConnection },
-      slot: string,
-      lsn: string,
-    ) {
+    async start(client: { query(sql: string): Promise<never>; connection: WireConnection }, slot: string, lsn: string) {
       wire = client.connection;
       if (failure !== undefined) wire.stream.destroy();
       await client.query(TEXT_FORM_SQL);
       wire.removeAllListeners('copyData');
-      wire.on('copyData', onCopyData);
+      takeCopyData(wire.stream, onCopyData);
+      wire.stream.on('data', () => {
+        heardAt = performance.now();
+      });
       const parameters = [
         `proto_version '1'`,
         `publication_names ${publicationList(options.publication)}`,
         `messages 'true'`,
       ];
+      const types = options.binary ? await binaryTypesOf((sql) => client.query(sql), options.publication) : null;
+      if (types) {
+        decoder = new PgOutputDecoder({ rawInserts, binary: types });
+        parameters.push(`binary 'true'`);
+      }
       return client.query(`START_REPLICATION SLOT ${quoteIdent(slot)} LOGICAL ${lsn} (${parameters.join(', ')})`);
     },
   };

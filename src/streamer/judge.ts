@@ -4,6 +4,7 @@ import { classify } from '../core/policy.js';
 import { isQuotaExceeded } from '../core/quota.js';
 import type { StreamStatus } from '../core/status.js';
 import { RestartFromCheckpoint } from '../pipeline/applier.js';
+import { BinaryFormError } from '../source/binary-tuples.js';
 import { PublicationChangedError } from './primary-watch.js';
 
 export interface Judgement {
@@ -23,7 +24,8 @@ const QUOTA_RETRY_MS = 900_000;
 export function judgeEnd(error: unknown, haltedRetryMs = HALTED_RETRY_MS): Judgement {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof FencedError) return { status: 'fenced', detail: message, waitMs: STANDBY_POLL_MS };
-  if (error instanceof PublicationChangedError) return { status: 'starting', detail: message, waitMs: 0 };
+  if (error instanceof PublicationChangedError || error instanceof BinaryFormError)
+    return { status: 'starting', detail: message, waitMs: 0 };
   if (isQuotaExceeded(error))
     return { status: 'error', detail: `The primary's compute time is used up: ${message}`, waitMs: QUOTA_RETRY_MS };
   if (error instanceof RestartFromCheckpoint) return { status: 'starting', detail: message, waitMs: null };

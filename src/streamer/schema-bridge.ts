@@ -3,6 +3,8 @@
  * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
  */
 import type { ClientBase } from 'pg';
+import { BinaryTypes } from '../core/binary-types.js';
+import { isFloat } from '../core/binary-values.js';
 import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
@@ -19,6 +21,7 @@ import type { ConflictKind } from '../schema/diff-parts.js';
 import type { CatalogModel, TableModel } from '../schema/model.js';
 import { readTargetCatalog } from '../schema/target-catalog.js';
 import type { Translation } from '../schema/translation.js';
+import type { BinaryForm } from '../snapshot/chunk-reader.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import { pauseRemedy } from './follow.js';
@@ -291,10 +294,22 @@ export class SchemaBridge implements SchemaService {
         name: model.name,
         columns: read,
         key: binding.keyNames.map(typed),
+        binary: await this.#binaryForm(model, binding),
       },
       rowEstimate: model.rowEstimate,
       sizeBytes: model.sizeBytes,
     };
+  }
+
+  /** Null where a load takes text: the secondary, a type, or a float in the key wants it. */
+  async #binaryForm(model: TableModel, { binary, key, relation }: Binding): Promise<BinaryForm | null> {
+    if (!binary || (await this.#shapes.capabilities()).dialect !== 'postgres') return null;
+    const enums = model.columns.filter(({ type }) => type.kind === 'enum');
+    const types = new BinaryTypes(enums.map(({ type }) => ({ oid: type.oid, kind: 'e', base: 0, element: null })));
+    const decoders = types.decoders(relation.columns);
+    const oids = relation.columns.map(({ typeOid }) => typeOid);
+    const named = key?.map((i) => oids[i] ?? 0) ?? [];
+    return 'length' in decoders && !named.some(isFloat) ? { decoders, types: oids } : null;
   }
 
   async compared(entry: TableEntry, fresh = true): Promise<ComparedTable> {

@@ -42,6 +42,8 @@ export interface SessionSettings {
   readonly onError: 'pause-table' | 'halt';
   readonly largeTransactions: 'atomic' | 'chunked';
   readonly loadConcurrency: number;
+  /** Whether values may travel in binary to a secondary that takes them so; true by default. */
+  readonly binary?: boolean;
 }
 
 export interface SessionDependencies {
@@ -150,6 +152,8 @@ export class StreamSession {
       serverVersion: source.serverVersion,
       signal: this.#deps.signal,
       rawInserts: true,
+      binary:
+        (this.#settings.binary ?? true) && (await this.#deps.link.with(async (session) => session.dialect.binary)),
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;

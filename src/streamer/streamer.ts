@@ -26,6 +26,7 @@ import type { VerifyOrder } from '../reconcile/state.js';
 import { TargetReader } from '../reconcile/target-reader.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import { untilVisible } from '../snapshot/visible.js';
+import { BinaryFormError } from '../source/binary-tuples.js';
 import { readSlot, readSourceState, type SlotInfo } from '../source/slot.js';
 import { SourcePool } from '../source/sql-pool.js';
 import type { CountResult } from './count-check.js';
@@ -118,6 +119,8 @@ export class Streamer implements StatusSource {
   #slot: (SlotInfo & { readonly atMs: number }) | null = null;
   #report: SchemaReport | null = null;
   readonly #fingerprints = new Map<string, string>();
+  /** A type has come that is not known in binary, and may come again in what is read again. */
+  #textOnly = false;
 
   constructor(options: StreamerOptions) {
     this.#options = options;
@@ -207,6 +210,7 @@ export class Streamer implements StatusSource {
         } catch (error) {
           if (this.#abort.signal.aborted) break;
           if (error instanceof ConfigurationError && this.#report === null) throw error;
+          this.#textOnly ||= error instanceof BinaryFormError;
           const { status, detail, waitMs: fixed } = judgeEnd(error, this.#options.haltedRetryMs);
           this.#become(status, detail);
           const waitMs = fixed ?? this.#backoff.next();
@@ -368,7 +372,11 @@ export class Streamer implements StatusSource {
     await this.#keeper.load();
     const source = await this.source.use(readSourceState);
     const session = new StreamSession(
-      { ...settings, replication: { ...this.#options.primary, application_name: 'db-redundancy stream' } },
+      {
+        ...settings,
+        replication: { ...this.#options.primary, application_name: 'db-redundancy stream' },
+        ...(this.#textOnly ? { binary: false } : {}),
+      },
       {
         lanes: this.lanes,
         link: this.link,

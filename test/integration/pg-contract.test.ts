@@ -2,18 +2,22 @@
  * What replication-session.ts, target-session.ts and socket-of.ts take from pg and pg-logical-replication beyond their
  * documented interfaces. A failure here after an update of either says that those files must be read again.
  */
+
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 import { Client } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { describe, expect, it } from 'vitest';
 import { StatementError, TargetSession } from '../../src/apply/target-session.js';
+import { type BinaryDecoder, BUILT_IN_DECODERS } from '../../src/core/binary-values.js';
 import type { Row } from '../../src/core/change.js';
 import { classify, sqlstateOf } from '../../src/core/policy.js';
 import { socketOf } from '../../src/core/socket-of.js';
 import { type Chunk, type Key, readKeys, readLines, readRange } from '../../src/snapshot/chunk-reader.js';
 import { keyRanges } from '../../src/snapshot/ranges.js';
 import { WatermarkBoard } from '../../src/snapshot/watermarks.js';
+import { takeCopyData } from '../../src/source/copy-frames.js';
 import { openReplicationSession } from '../../src/source/replication-session.js';
 import { createSlot, readSlot } from '../../src/source/slot.js';
 import { SourcePool } from '../../src/source/sql-pool.js';
@@ -25,7 +29,7 @@ import { waitFor } from '../harness/wait.js';
 
 /** The private fields, as both files declare them. */
 interface Wire {
-  readonly stream: { pause(): void; resume(): void; destroy(): void; writable: boolean; isPaused(): boolean };
+  readonly stream: Socket;
   sendCopyFromChunk(chunk: Buffer): void;
   on(event: string, listener: (message: { chunk: Buffer }) => void): void;
   listenerCount(event: string): number;
@@ -103,6 +107,22 @@ describe('the replication connection', () => {
     const insert = chunks.find((chunk) => chunk[0] === 0x77 && chunk[25] === 0x49) as Buffer;
     expect(insert.subarray(25, 26).toString()).toBe('I');
     expect(insert.readBigUInt64BE(1)).toBeGreaterThan(0n);
+    await service.destroy();
+  });
+
+  it("is read by one listener of pg's, which may be fed in its place: data is taken from before it", async () => {
+    const { pair, url, slot } = await publishedDatabase();
+    await using _ = pair;
+    const { chunks, service, wire } = await startService(url, slot);
+    expect(wire.stream.listenerCount('data')).toBe(1);
+    const taken: Buffer[] = [];
+    takeCopyData(wire.stream, (buffer, start, end) => void taken.push(Buffer.from(buffer.subarray(start, end))));
+    await query(url, 'INSERT INTO t VALUES (1)');
+    await waitFor(() => taken.some((each) => each[0] === 0x77 && each[25] === 0x43), { what: 'a commit' });
+    expect(chunks.filter((chunk) => chunk[0] === 0x77)).toEqual([]);
+    // Its end is a message that pg has to hear.
+    await query(url, 'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1', [slot]);
+    await waitFor(() => !wire.stream.writable, { what: 'the end' });
     await service.destroy();
   });
 
@@ -525,6 +545,8 @@ describe('the watermark board', () => {
 });
 
 describe('chunks', () => {
+  const types = [25, 25, 23];
+  const binaryForm = { types, decoders: types.map((oid) => BUILT_IN_DECODERS.get(oid) as BinaryDecoder) };
   const chunkTable = {
     oid: 1,
     schema: 'public',
@@ -622,16 +644,19 @@ describe('chunks', () => {
       for (const [i, text] of texts.entries())
         await client.query('INSERT INTO "t ""1" VALUES (1, $1, $2), (2, $1, $3)', [text, texts.at(-1 - i), null]);
       for (const size of [1, 4, 100]) {
-        const [asRows, asLines]: [Row[], Row[]] = [[], []];
+        const [asRows, asLines, inBinary]: [Row[], Row[], Row[]] = [[], [], []];
+        const binaryTable = { ...chunkTable, binary: binaryForm };
         const limits = { rows: size, bytes: 1 << 20, fetch: 3 };
-        for (const [found, read] of [
-          [asRows, readRange],
-          [asLines, readLines],
+        for (const [found, read, table] of [
+          [asRows, readRange, chunkTable],
+          [asLines, readLines, chunkTable],
+          [inBinary, readLines, binaryTable],
         ] as const) {
           let chunk: Chunk;
           let after: Key | null = null;
           do {
-            chunk = await read(client, chunkTable, after, null, limits);
+            chunk = await read(client, table, after, null, limits);
+            for (const line of chunk.lines ?? []) expect(line.binary).toBe(table === binaryTable);
             const rows = [...chunk.rows, ...(chunk.lines ?? []).map((line) => line.row)];
             expect(rows.length).toBeLessThanOrEqual(size);
             found.push(...rows);
@@ -641,7 +666,21 @@ describe('chunks', () => {
         }
         expect(asRows).toHaveLength(2 * texts.length);
         expect(asLines).toEqual(asRows);
+        expect(inBinary).toEqual(asRows);
       }
+    });
+  });
+
+  it('as lines come as text where a column has another type than before (G9)', async () => {
+    await using reader = await source(
+      `CREATE TABLE "t ""1" (a int, b text, v text, PRIMARY KEY (a, b)); INSERT INTO "t ""1" VALUES (1, 'b', '7')`,
+    );
+    await reader.pool.use(async (client) => {
+      const read = async () =>
+        (await readLines(client, { ...chunkTable, binary: binaryForm }, null, null, { rows: 9, bytes: 1 << 20 })).lines;
+      expect((await read())?.map(({ binary, row }) => [binary, ...row])).toEqual([[true, '7', 'b', '1']]);
+      await client.query('ALTER TABLE "t ""1" ALTER a TYPE float4');
+      expect((await read())?.map(({ binary, row }) => [binary, ...row])).toEqual([[false, '7', 'b', '1']]);
     });
   });
 

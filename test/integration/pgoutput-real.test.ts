@@ -488,7 +488,7 @@ describe('sessions', () => {
         );
         return row?.waits === 'WalSenderWriteData';
       },
-      { what: 'the walsender waits for us' },
+      { what: 'the walsender waits for us', timeoutMs: 50_000 },
     );
     expect(stream.bytes).toBeLessThan(1 << 20);
     stream.session.resume();

@@ -487,6 +487,8 @@ describeDialects('statements', (dialect) => {
       const column = (name: string, generated = false) => ({
         name,
         sqlType: 'int4',
+        typeOid: 23,
+        isEnum: false,
         typeName: 'int4',
         arrayType: 'int4',
         encoding: 'raw' as const,

@@ -34,6 +34,8 @@ export function targetOf(shape: TableShape): TargetTable {
     (name): TargetColumn => ({
       name,
       sqlType: 'text',
+      typeOid: 25,
+      isEnum: false,
       typeName: 'text',
       arrayType: 'text',
       encoding: 'quoted',

@@ -1,0 +1,112 @@
+/**
+ * A row in the bytes in which the primary has sent it in binary: each value is its length in four bytes, -1 for NULL, and
+ * itself, which is what COPY's binary format and arrays in binary consist of ("PostgreSQL manual, COPY, Binary Format";
+ * arrayfuncs.c, array_recv). Who looks at its values gets their text.
+ */
+import type { BinaryDecoder } from './binary-values.js';
+import type { InsertChange, Relation, Row, UpdateChange, Value } from './change.js';
+import type { LineSource } from './line-source.js';
+
+const LENGTH_BYTES = 4;
+const COUNT_BYTES = 2;
+
+export class BinaryRow implements LineSource {
+  readonly binary = true;
+  readonly bytes: Buffer;
+  /** Of its values, which end at `end`; their number stands in the two bytes before. */
+  readonly start: number;
+  readonly end: number;
+  readonly decoders: readonly BinaryDecoder[];
+  #row: Row | null = null;
+
+  constructor(bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.decoders = decoders;
+  }
+
+  get row(): Row {
+    this.#row ??= this.#decode();
+    return this.#row;
+  }
+
+  text(column: number): string {
+    const at = this.#valueAt(column);
+    return (this.decoders[column] as BinaryDecoder)(this.bytes, at + LENGTH_BYTES, endOf(this.bytes, at));
+  }
+
+  /** Null for NULL. */
+  value(column: number): string | null {
+    return this.bytes[this.#valueAt(column)] === 0xff ? null : this.text(column);
+  }
+
+  /** A line begins with the number of its columns, which stands before the values. */
+  get lineStart(): number {
+    return this.start - COUNT_BYTES;
+  }
+
+  get mostLineBytes(): number {
+    return this.end - this.lineStart;
+  }
+
+  writeLine(out: Buffer, at: number): number {
+    return at + this.bytes.copy(out, at, this.lineStart, this.end);
+  }
+
+  #valueAt(column: number): number {
+    let at = this.start;
+    for (let i = 0; i < column; i++) at = endOf(this.bytes, at);
+    return at;
+  }
+
+  #decode(): Row {
+    const { bytes, decoders } = this;
+    const row = new Array<Value>(decoders.length);
+    let at = this.start;
+    for (let i = 0; i < row.length; i++) {
+      const end = endOf(bytes, at);
+      row[i] = bytes[at] === 0xff ? null : (decoders[i] as BinaryDecoder)(bytes, at + LENGTH_BYTES, end);
+      at = end;
+    }
+    return row;
+  }
+}
+
+/** Where the value ends whose length is at `at`. No value has 4 GiB less a few: the first byte tells NULL. */
+export function endOf(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] as number;
+  if (first === 0xff) return at + LENGTH_BYTES;
+  return (
+    at +
+    LENGTH_BYTES +
+    ((first << 24) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
+  );
+}
+
+export class BinaryInsert extends BinaryRow implements InsertChange {
+  readonly kind = 'insert';
+  readonly relation: Relation;
+
+  constructor(relation: Relation, bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
+    super(bytes, start, end, decoders);
+    this.relation = relation;
+  }
+}
+
+/** Of a row whose replica identity is as it was, and of which every value is there. */
+export class BinaryUpdate extends BinaryRow implements UpdateChange {
+  readonly kind = 'update';
+  readonly relation: Relation;
+  readonly old = null;
+  readonly oldIs = null;
+
+  constructor(relation: Relation, bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
+    super(bytes, start, end, decoders);
+    this.relation = relation;
+  }
+}
+
+/** Rows in a COPY are preceded and followed by these. */
+export const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
