@@ -42,5 +42,5 @@ export function plot(samples: readonly Sample[], title: string): string {
     const points = samples.map((each) => `${x(each.minutes)},${y(value(each))}`).join(' ');
     return `<polyline fill="none" stroke="${color}" stroke-width="1.5" points="${points}"/><text x="${LEFT + 8 + i * 165}" y="34" fill="${color}">${name}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/><text x="${LEFT}" y="16" font-size="13">${title}; over minutes</text>${[...grid, ...ticks, ...curves].join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11"><title>Memory and open files: ${title}</title><rect width="100%" height="100%" fill="#fff"/><text x="${LEFT}" y="16" font-size="13">${title}; over minutes</text>${[...grid, ...ticks, ...curves].join('')}</svg>\n`;
 }
