@@ -10,20 +10,30 @@ import type { LineSource } from './line-source.js';
 const LENGTH_BYTES = 4;
 const COUNT_BYTES = 2;
 
+/** How the values of a table's rows are read. */
+export interface BinaryForm {
+  /** One for each column. */
+  readonly decoders: readonly BinaryDecoder[];
+}
+
+/** Millions of them come and go: what is the same for all is on the prototype. */
 export class BinaryRow implements LineSource {
-  readonly binary = true;
   readonly bytes: Buffer;
   /** Of its values, which end at `end`; their number stands in the two bytes before. */
   readonly start: number;
   readonly end: number;
-  readonly decoders: readonly BinaryDecoder[];
+  protected readonly form: BinaryForm;
   #row: Row | null = null;
 
-  constructor(bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
+  constructor(form: BinaryForm, bytes: Buffer, start: number, end: number) {
+    this.form = form;
     this.bytes = bytes;
     this.start = start;
     this.end = end;
-    this.decoders = decoders;
+  }
+
+  get binary(): true {
+    return true;
   }
 
   get row(): Row {
@@ -33,7 +43,7 @@ export class BinaryRow implements LineSource {
 
   text(column: number): string {
     const at = this.#valueAt(column);
-    return (this.decoders[column] as BinaryDecoder)(this.bytes, at + LENGTH_BYTES, endOf(this.bytes, at));
+    return (this.form.decoders[column] as BinaryDecoder)(this.bytes, at + LENGTH_BYTES, endOf(this.bytes, at));
   }
 
   /** Null for NULL. */
@@ -61,7 +71,8 @@ export class BinaryRow implements LineSource {
   }
 
   #decode(): Row {
-    const { bytes, decoders } = this;
+    const { bytes } = this;
+    const { decoders } = this.form;
     const row = new Array<Value>(decoders.length);
     let at = this.start;
     for (let i = 0; i < row.length; i++) {
@@ -84,26 +95,48 @@ export function endOf(bytes: Uint8Array, at: number): number {
   );
 }
 
-export class BinaryInsert extends BinaryRow implements InsertChange {
-  readonly kind = 'insert';
+export interface RelationForm extends BinaryForm {
   readonly relation: Relation;
+}
 
-  constructor(relation: Relation, bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
-    super(bytes, start, end, decoders);
-    this.relation = relation;
+export class BinaryInsert extends BinaryRow implements InsertChange {
+  declare protected readonly form: RelationForm;
+
+  constructor(form: RelationForm, bytes: Buffer, start: number, end: number) {
+    super(form, bytes, start, end);
+  }
+
+  get kind(): 'insert' {
+    return 'insert';
+  }
+
+  get relation(): Relation {
+    return this.form.relation;
   }
 }
 
 /** Of a row whose replica identity is as it was, and of which every value is there. */
 export class BinaryUpdate extends BinaryRow implements UpdateChange {
-  readonly kind = 'update';
-  readonly relation: Relation;
-  readonly old = null;
-  readonly oldIs = null;
+  declare protected readonly form: RelationForm;
 
-  constructor(relation: Relation, bytes: Buffer, start: number, end: number, decoders: readonly BinaryDecoder[]) {
-    super(bytes, start, end, decoders);
-    this.relation = relation;
+  constructor(form: RelationForm, bytes: Buffer, start: number, end: number) {
+    super(form, bytes, start, end);
+  }
+
+  get kind(): 'update' {
+    return 'update';
+  }
+
+  get relation(): Relation {
+    return this.form.relation;
+  }
+
+  get old(): null {
+    return null;
+  }
+
+  get oldIs(): null {
+    return null;
   }
 }
 

@@ -127,9 +127,13 @@ export class Assembler {
 /** The relations that a part's changes name, each version once. */
 export function relationsOf(changes: readonly Change[]): Set<Relation> {
   const relations = new Set<Relation>();
+  let last: Relation | null = null;
   for (const change of changes) {
     if (change.kind === 'truncate') for (const relation of change.relations) relations.add(relation);
-    else relations.add(change.relation);
+    else if (change.relation !== last) {
+      last = change.relation;
+      relations.add(last);
+    }
   }
   return relations;
 }

@@ -68,7 +68,8 @@ function widened(change: RowChange, binding: Binding, slots: Map<Binding, Slot[]
   const derivation = binding.derivation as Derivation;
   const list = slots.get(binding) ?? [];
   slots.set(binding, list);
-  const { columns } = change.relation;
+  const { relation } = change;
+  const { columns } = relation;
   const order = (row: Row, old: Row | null, oldIs: 'key' | 'full' | null): Row => {
     const wide: (string | null | undefined)[] = [...row];
     const known = (index: number) => {
@@ -92,8 +93,9 @@ function widened(change: RowChange, binding: Binding, slots: Map<Binding, Slot[]
   };
   // An old row is compared with the secondary's only where there is no key.
   const bag = binding.key === null;
-  if (change.kind === 'insert') return { ...change, row: order(change.row, null, null) };
+  if (change.kind === 'insert') return { kind: 'insert', relation, row: order(change.row, null, null) };
   if (change.kind === 'delete') return bag ? { ...change, old: order(change.old, null, null) } : change;
   const old = bag && change.old ? order(change.old, null, null) : change.old;
-  return { ...change, old, row: order(change.row, change.old, change.oldIs) };
+  const { oldIs } = change;
+  return { kind: 'update', relation, old, oldIs, row: order(change.row, change.old, oldIs) };
 }

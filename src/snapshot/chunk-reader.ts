@@ -25,11 +25,11 @@ export interface ChunkTable {
   /** Key columns with their types, in key order. */
   readonly key: readonly { readonly name: string; readonly type: string }[];
   /** Where its rows can go to the secondary in binary. */
-  readonly binary?: BinaryForm | null;
+  readonly binary?: CopiedForm | null;
 }
 
 /** Holds for as long as the columns have these types (pg_type.oid). */
-export interface BinaryForm {
+export interface CopiedForm {
   readonly decoders: readonly BinaryDecoder[];
   readonly types: readonly number[];
 }

@@ -1,5 +1,5 @@
 /** Rows of COPY ... TO STDOUT, kept as they came: the socket's buffer is used again. */
-import { BinaryRow, COPY_HEADER, COPY_TRAILER, endOf } from '../core/binary-row.js';
+import { type BinaryForm, BinaryRow, COPY_HEADER, COPY_TRAILER, endOf } from '../core/binary-row.js';
 import type { BinaryDecoder } from '../core/binary-values.js';
 import { CopiedLine } from '../core/copied-line.js';
 import { DecodeError } from '../core/errors.js';
@@ -39,12 +39,12 @@ const LENGTH_BYTES = 4;
 /** The header comes with the first row, and the trailer with nothing, or with the header where there are no rows. */
 class BinaryLines implements CopiedLines {
   readonly format = ' (FORMAT binary)';
-  readonly #decoders: readonly BinaryDecoder[];
+  readonly #form: BinaryForm;
   readonly #slabs = new Slabs();
   #begun = false;
 
   constructor(decoders: readonly BinaryDecoder[]) {
-    this.#decoders = decoders;
+    this.#form = { decoders };
   }
 
   isEnd(message: Buffer): boolean {
@@ -58,15 +58,16 @@ class BinaryLines implements CopiedLines {
       this.#begun = true;
       at += COPY_HEADER.length;
     }
-    if (message.length < at || message.readInt16BE(at - COUNT_BYTES) !== this.#decoders.length) throw strange('row');
+    if (message.length < at || message.readInt16BE(at - COUNT_BYTES) !== this.#form.decoders.length)
+      throw strange('row');
     let end = at;
-    for (let i = 0; i < this.#decoders.length; i++) {
+    for (let i = 0; i < this.#form.decoders.length; i++) {
       if (end + LENGTH_BYTES > message.length) throw strange('row');
       end = endOf(message, end);
     }
     if (end !== message.length) throw strange('row');
     const { buffer, start } = this.#slabs.keep(message, at - COUNT_BYTES);
-    return new BinaryRow(buffer, start + COUNT_BYTES, start + COUNT_BYTES + end - at, this.#decoders);
+    return new BinaryRow(this.#form, buffer, start + COUNT_BYTES, start + COUNT_BYTES + end - at);
   }
 }
 

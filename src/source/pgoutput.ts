@@ -4,7 +4,7 @@
  * Every length is checked before it is used, so that a cut or mutated message is a DecodeError and never a wrong row.
  */
 import { isAscii, isUtf8 } from 'node:buffer';
-import { BinaryInsert, BinaryUpdate } from '../core/binary-row.js';
+import { BinaryInsert, BinaryUpdate, type RelationForm } from '../core/binary-row.js';
 import type { BinaryTypes } from '../core/binary-types.js';
 import type { BinaryDecoder } from '../core/binary-values.js';
 import type { Change, Relation, RelationColumn, Value } from '../core/change.js';
@@ -12,7 +12,7 @@ import { DecodeError } from '../core/errors.js';
 import type { Lsn } from '../core/lsn.js';
 import { RawInsert } from '../core/raw-insert.js';
 import { BinaryTuples } from './binary-tuples.js';
-import { decodersOf, isReplicaIdentity, type Known, sameRelation } from './relations.js';
+import { formOf, isReplicaIdentity, type Known, sameRelation } from './relations.js';
 
 export type PgOutputMessage =
   | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitAtMs: number; readonly xid: number }
@@ -82,10 +82,10 @@ export class PgOutputDecoder {
         // I
         const known = this.#known();
         this.#expect(0x4e);
-        const { decoders, relation } = known;
-        if (decoders && this.#keepsTuple(decoders)) {
+        const { form, relation } = known;
+        if (form && this.#keepsTuple(form)) {
           const { bytes, end, start } = this.#tuples;
-          return new BinaryInsert(relation, bytes, start, end, decoders);
+          return new BinaryInsert(form, bytes, start, end);
         }
         return this.#rawInsert(known) ?? { kind: 'insert', relation, row: this.#tuple(known) };
       }
@@ -146,12 +146,12 @@ export class PgOutputDecoder {
 
   #update(): PgOutputMessage {
     const known = this.#known();
-    const { decoders, relation } = known;
+    const { form: binary, relation } = known;
     const form = this.#uint8();
     if (form === 0x4e) {
-      if (decoders && this.#keepsTuple(decoders)) {
+      if (binary && this.#keepsTuple(binary)) {
         const { bytes, end, start } = this.#tuples;
-        return new BinaryUpdate(relation, bytes, start, end, decoders);
+        return new BinaryUpdate(binary, bytes, start, end);
       }
       return { kind: 'update', relation, old: null, oldIs: null, row: this.#tuple(known) };
     }
@@ -162,15 +162,15 @@ export class PgOutputDecoder {
   }
 
   /** False for a row that has to be decoded to be known, or to be refused with a reason. */
-  #keepsTuple(decoders: readonly BinaryDecoder[]): boolean {
+  #keepsTuple({ decoders }: RelationForm): boolean {
     if (!this.#tuples.keep(this.#buffer, this.#at, this.#end, decoders.length)) return false;
     this.#at = this.#end;
     return true;
   }
 
   /** Null for a row that has to be decoded to be known, or to be refused with a reason. */
-  #rawInsert({ decoders, relation }: Known): RawInsert | null {
-    if (!this.#rawInserts || decoders) return null;
+  #rawInsert({ form, relation }: Known): RawInsert | null {
+    if (!this.#rawInserts || form) return null;
     const buffer = this.#buffer;
     const end = this.#end;
     const start = this.#at + 2;
@@ -217,7 +217,7 @@ export class PgOutputDecoder {
     return at === end;
   }
 
-  #tuple({ decoders, relation }: Known): Value[] {
+  #tuple({ form: binary, relation }: Known): Value[] {
     const count = this.#uint16();
     if (count !== relation.columns.length) {
       throw new DecodeError(
@@ -226,7 +226,7 @@ export class PgOutputDecoder {
     }
     const row = new Array<Value>(count);
     const from = this.#at;
-    const ascii = decoders ? null : this.#asciiRest();
+    const ascii = binary ? null : this.#asciiRest();
     for (let i = 0; i < count; i++) {
       const form = this.#uint8();
       if (form === 0x74) {
@@ -235,10 +235,10 @@ export class PgOutputDecoder {
         row[i] = ascii === null ? this.#value(start, length) : ascii.substring(start - from, start - from + length);
       } else if (form === 0x6e) row[i] = null;
       else if (form === 0x75) row[i] = undefined;
-      else if (form === 0x62 && decoders) {
+      else if (form === 0x62 && binary) {
         const length = this.#uint32();
         const start = this.#take(length);
-        row[i] = (decoders[i] as BinaryDecoder)(this.#buffer, start, start + length);
+        row[i] = (binary.decoders[i] as BinaryDecoder)(this.#buffer, start, start + length);
       } else throw new DecodeError(`A column of ${relation.schema}.${relation.name} has the unknown form ${form}.`);
     }
     return row;
@@ -292,7 +292,7 @@ export class PgOutputDecoder {
     const known = this.#relations.get(oid);
     // Keep the object when nothing changed: identity of the object means identity of the shape downstream.
     if (known && sameRelation(known.relation, relation)) return IGNORED;
-    this.#relations.set(oid, { relation, decoders: this.#types && decodersOf(relation, this.#types) });
+    this.#relations.set(oid, { relation, form: this.#types && formOf(relation, this.#types) });
     return { kind: 'relation', relation };
   }
 

@@ -1,18 +1,19 @@
 /** What the WAL has announced of a table, and how its values are read. */
+import type { RelationForm } from '../core/binary-row.js';
 import type { BinaryTypes } from '../core/binary-types.js';
-import type { BinaryDecoder } from '../core/binary-values.js';
 import type { Relation, ReplicaIdentity } from '../core/change.js';
 import { BinaryFormError } from './binary-tuples.js';
 
-/** A relation, and one decoder for each column where values come in binary. */
 export interface Known {
   readonly relation: Relation;
-  readonly decoders: readonly BinaryDecoder[] | null;
+  /** Null where values come as text. */
+  readonly form: RelationForm | null;
 }
 
-export function decodersOf(relation: Relation, types: BinaryTypes): readonly BinaryDecoder[] {
+/** Throws BinaryFormError for a relation that has to be asked for as text. */
+export function formOf(relation: Relation, types: BinaryTypes): RelationForm {
   const decoders = types.decoders(relation.columns);
-  if ('length' in decoders) return decoders;
+  if ('length' in decoders) return { relation, decoders };
   throw new BinaryFormError(
     `Column ${decoders.name} of ${relation.schema}.${relation.name} has a type (oid ${decoders.typeOid}) that is not read in binary.`,
     undefined,

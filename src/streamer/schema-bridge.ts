@@ -21,7 +21,7 @@ import type { ConflictKind } from '../schema/diff-parts.js';
 import type { CatalogModel, TableModel } from '../schema/model.js';
 import { readTargetCatalog } from '../schema/target-catalog.js';
 import type { Translation } from '../schema/translation.js';
-import type { BinaryForm } from '../snapshot/chunk-reader.js';
+import type { CopiedForm } from '../snapshot/chunk-reader.js';
 import type { LoadTable } from '../snapshot/load-table.js';
 import type { SourcePool } from '../source/sql-pool.js';
 import { pauseRemedy } from './follow.js';
@@ -302,7 +302,7 @@ export class SchemaBridge implements SchemaService {
   }
 
   /** Null where a load takes text: the secondary, a type, or a float in the key wants it. */
-  async #binaryForm(model: TableModel, { binary, key, relation }: Binding): Promise<BinaryForm | null> {
+  async #binaryForm(model: TableModel, { binary, key, relation }: Binding): Promise<CopiedForm | null> {
     if (!binary || (await this.#shapes.capabilities()).dialect !== 'postgres') return null;
     const enums = model.columns.filter(({ type }) => type.kind === 'enum');
     const types = new BinaryTypes(enums.map(({ type }) => ({ oid: type.oid, kind: 'e', base: 0, element: null })));
