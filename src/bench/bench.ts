@@ -62,9 +62,9 @@ export async function bench(
       ...{ primary, secondary, cockroach, embedded, signal, say, peaks: [], program: host.program, path: host.path },
       ...{ turns: options.turns, size: options.size, idleMinutes: options.idleMinutes },
     };
-    say(`Primary: ${primary.version}. Secondary: ${secondary.version}.${cockroach ? ` ${cockroach.version}.` : ''}`);
+    say(`Primary: ${primary.version}. Secondary: ${secondary.version}.`);
     if (!secondary.isCockroach) await forgetNative(base);
-    for (const side of new Set([secondary, cockroach])) if (side) await forgetStream(primary, side);
+    await forgetStream(primary, secondary);
     const context: BenchContext = { ...base, nativeRefused: await nativeRefusal(base) };
     for (const workload of chosen) {
       signal.throwIfAborted();

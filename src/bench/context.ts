@@ -1,4 +1,5 @@
 /** What every workload is given. */
+import type { CockroachPlace } from './cockroach-place.js';
 import type { BenchDatabase } from './database.js';
 import type { Figure, Skipped } from './figures.js';
 
@@ -6,7 +7,7 @@ export interface BenchContext {
   readonly primary: BenchDatabase;
   readonly secondary: BenchDatabase;
   /** The secondary itself, or one of this run; null where none was found. */
-  readonly cockroach: BenchDatabase | null;
+  readonly cockroach: CockroachPlace | null;
   /** Servers of this run on this machine: nobody else's sessions, and their processes can be looked at. */
   readonly embedded: boolean;
   /** Why the two servers cannot have a native subscription; null: they can. */

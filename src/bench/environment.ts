@@ -1,7 +1,8 @@
 /** The servers of a run: those that were named, or two embedded PostgreSQL servers and a CockroachDB where one is found. */
 import { cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { EmbeddedServer } from '../demo/embedded.js';
-import { type FoundCockroach, startCockroach } from './cockroach-server.js';
+import { CockroachPlace } from './cockroach-place.js';
+import type { FoundCockroach } from './cockroach-server.js';
 import { BenchDatabase } from './database.js';
 import type { MachineFacts } from './report.js';
 import { DROP_SQL } from './rows.js';
@@ -20,7 +21,7 @@ const SETTINGS = {
 export interface BenchServers {
   readonly primary: BenchDatabase;
   readonly secondary: BenchDatabase;
-  readonly cockroach: BenchDatabase | null;
+  readonly cockroach: CockroachPlace | null;
   readonly embedded: boolean;
   /** Drops what the benchmark made, closes every connection, ends the servers of this run. */
   close(): Promise<void>;
@@ -46,12 +47,8 @@ export async function openServers(choice: ServerChoice): Promise<BenchServers> {
     };
     const primary = await open(await url(choice.primary, 'bench-primary'), closers);
     const secondary = await open(await url(choice.secondary, 'bench-secondary'), closers);
-    let cockroach = secondary.isCockroach ? secondary : null;
-    if (cockroach === null && choice.cockroach !== null) {
-      const server = await startCockroach(choice.cockroach);
-      closers.push(() => server.close());
-      cockroach = await open(server.url, closers);
-    }
+    const found = secondary.isCockroach ? secondary : choice.cockroach;
+    const cockroach = found && new CockroachPlace(found);
     return { primary, secondary, cockroach, embedded: choice.primary === undefined, close };
   } catch (error) {
     await close();
