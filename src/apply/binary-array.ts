@@ -40,53 +40,66 @@ function elementOid({ arrayType, isEnum, typeName }: TargetColumn): number | nul
 /** One parameter a column, for the statements of `statements.ts`. */
 export function binaryParameters(columns: readonly TargetColumn[], rows: readonly BinaryRow[]): (Buffer | string)[] {
   const oids = columns.map(elementOid);
-  const sizes = new Array<number>(columns.length).fill(HEADER_BYTES);
-  for (const { bytes, start } of rows) {
-    let at = start;
-    for (let i = 0; i < sizes.length; i++) {
-      const end = endOf(bytes, at);
-      sizes[i] = (sizes[i] as number) + end - at;
-      at = end;
-    }
-  }
-  const arrays = oids.map((oid, i) => (oid === null ? null : Buffer.allocUnsafeSlow(sizes[i] as number)));
-  const views = arrays.map((array) => array && viewOf(array));
-  let source: Buffer | null = null;
-  let from = viewOf(Buffer.alloc(0));
-  const filled = new Array<number>(columns.length).fill(HEADER_BYTES);
+  const sizes = sizesOf(rows, columns.length);
+  // One buffer for all: with few rows for each of many tables, buffers would be most of the work.
+  const starts: number[] = [];
+  let size = 0;
+  oids.forEach((oid, i) => {
+    starts.push(size);
+    if (oid !== null) size += HEADER_BYTES + (sizes[i] as number);
+  });
+  const out = Buffer.allocUnsafe(size);
+  const view = viewOf(out);
+  const ends = starts.map((start) => start + HEADER_BYTES);
   const nulls = new Array<boolean>(columns.length).fill(false);
+  let source: Buffer | null = null;
+  let from = view;
   for (const { bytes, start } of rows) {
     if (bytes !== source) {
       source = bytes;
       from = viewOf(bytes);
     }
     let at = start;
-    for (let i = 0; i < arrays.length; i++) {
+    for (let i = 0; i < oids.length; i++) {
       const end = endOf(bytes, at);
-      const view = views[i];
-      if (view) {
-        const to = filled[i] as number;
+      if (oids[i] !== null) {
+        const to = ends[i] as number;
         if (bytes[at] === 0xff) nulls[i] = true;
         if (end - at <= FEW_BYTES) copyWords(view, to, from, at, end - at);
-        else bytes.copy(arrays[i] as Buffer, to, at, end);
-        filled[i] = to + end - at;
+        else bytes.copy(out, to, at, end);
+        ends[i] = to + end - at;
       }
       at = end;
     }
   }
   return columns.map((column, i) => {
-    const out = arrays[i];
-    if (!out)
+    const oid = oids[i];
+    if (oid === null || oid === undefined)
       return arrayLiteral(
-        rows.map((row) => [row.value(i)]),
+        rows.map((row) => [row.text(i)]),
         0,
         column.encoding,
       );
-    out.writeInt32BE(1, 0);
-    out.writeInt32BE(nulls[i] ? 1 : 0, 4);
-    out.writeUInt32BE(oids[i] as number, 8);
-    out.writeInt32BE(rows.length, 12);
-    out.writeInt32BE(1, 16);
-    return out;
+    const start = starts[i] as number;
+    view.setInt32(start, 1);
+    view.setInt32(start + 4, nulls[i] ? 1 : 0);
+    view.setUint32(start + 8, oid);
+    view.setInt32(start + 12, rows.length);
+    view.setInt32(start + 16, 1);
+    return out.subarray(start, ends[i]);
   });
+}
+
+/** Bytes of each column, with the lengths of its values. */
+function sizesOf(rows: readonly BinaryRow[], columns: number): number[] {
+  const sizes = new Array<number>(columns).fill(0);
+  for (const { bytes, start } of rows) {
+    let at = start;
+    for (let i = 0; i < columns; i++) {
+      const end = endOf(bytes, at);
+      sizes[i] = (sizes[i] as number) + end - at;
+      at = end;
+    }
+  }
+  return sizes;
 }

@@ -48,8 +48,9 @@ const postgres: Dialect = {
   maxStatementRows: 5000,
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
+  // default_transaction_isolation: what a statement sees must be what is so when it runs, as its types are (SAME_TYPES_SQL).
   // tcp_keepalives: a session whose network is gone must let go of its locks within a minute, not after two hours.
-  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ${WRITER_SQL}`,
+  sessionSql: `${TEXT_FORM}; SET lc_monetary = 'C'; SET xmloption = 'content'; SET extra_float_digits = 1; SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; ${WRITER_SQL}`,
   beginPartsSql: 'BEGIN; SET CONSTRAINTS ALL DEFERRED',
   schemaLags: false,
   deferral: { check: 'SET CONSTRAINTS ALL IMMEDIATE', defer: 'SET CONSTRAINTS ALL DEFERRED' },

@@ -72,13 +72,15 @@ export function copySql(table: TargetTable, columns: readonly TargetColumn[], as
 }
 
 /**
- * Fails (22P02) unless the columns have the types that they are known to have: a COPY in binary takes the bytes of one type
- * for those of another without a word. Parameters: the table, its columns' names, and their types by oid.
+ * Fails (22P02) unless columns have the types that they are known to have: a COPY in binary takes the bytes of one type for
+ * those of another without a word. Parameters: tables, and for each column its table's place among them (from 1 on), its
+ * name and its type by oid.
  */
-export const SAME_TYPES_SQL = `SELECT (CASE WHEN coalesce((SELECT array_agg(a.atttypid::int8 ORDER BY n.i)
-  FROM unnest($2::text[]) WITH ORDINALITY AS n(name, i)
-  JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass($1::text) AND a.attname = n.name AND NOT a.attisdropped), '{}') = $3::int8[]
-  THEN '0' ELSE 'the columns have other types now' END)::int`;
+export const SAME_TYPES_SQL = `SELECT (CASE WHEN (SELECT count(*)
+  FROM (SELECT to_regclass(t) AS rel, i FROM unnest($1::text[]) WITH ORDINALITY AS u(t, i)) AS r
+  JOIN unnest($2::int8[], $3::text[], $4::int8[]) AS k(i, name, type) ON k.i = r.i
+  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = r.rel AND a.attname = k.name::name AND NOT a.attisdropped
+  WHERE a.atttypid IS DISTINCT FROM k.type::oid) = 0 THEN '0' ELSE 'columns have other types now' END)::int`;
 
 /** Deletes rows by key. */
 export function deleteSql(table: TargetTable, key: readonly TargetColumn[]): string {

@@ -41,14 +41,10 @@ export class BinaryRow implements LineSource {
     return this.#row;
   }
 
-  text(column: number): string {
+  text(column: number): string | null {
     const at = this.#valueAt(column);
+    if (this.bytes[at] === 0xff) return null;
     return (this.form.decoders[column] as BinaryDecoder)(this.bytes, at + LENGTH_BYTES, endOf(this.bytes, at));
-  }
-
-  /** Null for NULL. */
-  value(column: number): string | null {
-    return this.bytes[this.#valueAt(column)] === 0xff ? null : this.text(column);
   }
 
   /** A line begins with the number of its columns, which stands before the values. */

@@ -27,13 +27,13 @@ export class CopiedLine implements LineSource {
     return this.#row;
   }
 
-  text(column: number): string {
+  text(column: number): string | null {
     const { bytes } = this;
     let from = this.start;
     for (let i = 0; i < column; i++) from = bytes.indexOf(TAB, from) + 1;
     const tab = bytes.indexOf(TAB, from);
     const field = bytes.toString('utf8', from, tab < 0 || tab >= this.end ? this.end - 1 : tab);
-    return decoded(field) as string;
+    return decoded(field);
   }
 
   get mostLineBytes(): number {

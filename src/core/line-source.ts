@@ -9,8 +9,8 @@ export interface LineSource {
   readonly end: number;
   /** Decoded. */
   readonly row: Row;
-  /** The text of a column that is not null, without decoding the others. */
-  text(column: number): string;
+  /** A column's text, without decoding the others; null is SQL NULL. */
+  text(column: number): string | null;
   /** Bytes of its line, at most. */
   readonly mostLineBytes: number;
   /**

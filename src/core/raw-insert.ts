@@ -36,11 +36,11 @@ export class RawInsert implements InsertChange, LineSource {
     return this.#row;
   }
 
-  /** The text of a column that is not null. */
-  text(column: number): string {
+  text(column: number): string | null {
     const { bytes } = this;
     let at = this.start;
     for (let i = 0; i < column; i++) at += bytes[at] === NULL ? 1 : VALUE_HEADER + lengthAt(bytes, at + 1);
+    if (bytes[at] === NULL) return null;
     const from = at + VALUE_HEADER;
     return bytes.toString('latin1', from, from + lengthAt(bytes, at + 1));
   }

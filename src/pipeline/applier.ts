@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from '../apply/checkpoint.js';
 import { checkpointStatement, readCheckpoint } from '../apply/checkpoint.js';
+import type { CopyFormat } from '../apply/statements.js';
 import { type SqlStatement, StatementError, type TargetSession } from '../apply/target-session.js';
 import type { Backoff } from '../core/backoff.js';
 import type { Change, Row } from '../core/change.js';
@@ -102,6 +103,8 @@ export class Applier {
   #at: Checkpoint;
   /** Tables, by oid, whose inserts were found on the secondary already: until when they are upserts. */
   readonly #noCopy = new Map<number, number>();
+  /** The same of tables whose columns had other types than were known. */
+  readonly #noBinary = new Map<number, number>();
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -117,8 +120,9 @@ export class Applier {
     if (steps === null) return null;
     const statements = this.#compile(steps, session);
     const copied = statements.filter(({ copy }) => copy !== undefined);
-    const mayCopy = () => copied.every(({ binding }) => binding === null || !this.#copiesRefused(binding));
-    return { parts, steps, statements, holds: () => this.#session === session && mayCopy() && holds() };
+    const formats = copied.map(({ binding }) => binding && this.#copyFormat(binding));
+    const same = () => copied.every(({ binding }, i) => (binding && this.#copyFormat(binding)) === formats[i]);
+    return { parts, steps, statements, holds: () => this.#session === session && same() && holds() };
   }
 
   /**
@@ -262,7 +266,7 @@ export class Applier {
   /** False when the secondary refuses rows. Rows that should be new to it go in by COPY, and where one is not, without. */
   async #tryChunk(session: TargetSession, steps: readonly Step[], extra: readonly SqlStatement[]): Promise<boolean> {
     for (;;) {
-      const statements = compileSteps(steps, session.dialect, (binding) => !this.#copiesRefused(binding));
+      const statements = compileSteps(steps, session.dialect, (binding) => this.#copyFormat(binding));
       try {
         await session.pipeline([BEGIN, ...statements, ...extra, this.#checkpoint(this.#at), COMMIT]);
         return true;
@@ -467,23 +471,32 @@ export class Applier {
   #compile(steps: readonly Step[], session: TargetSession): Statement[] {
     const { registry, stream } = this.#options;
     const isLoading = (binding: Binding) => registry.get(binding.relation)?.state !== 'streaming';
-    const mayCopy = (binding: Binding) => !isLoading(binding) && !this.#copiesRefused(binding);
-    return [...compileSteps(steps, session.dialect, mayCopy), ...rereadStatements(steps, stream, isLoading)];
+    const copies = (binding: Binding) => (isLoading(binding) ? null : this.#copyFormat(binding));
+    return [...compileSteps(steps, session.dialect, copies), ...rereadStatements(steps, stream, isLoading)];
   }
 
-  #copiesRefused({ relation }: Binding): boolean {
-    const until = this.#noCopy.get(relation.oid) ?? 0;
-    return until > this.#options.clock.monotonic();
+  #copyFormat({ relation }: Binding): CopyFormat | null {
+    const now = this.#options.clock.monotonic();
+    const refused = (until: ReadonlyMap<number, number>) => (until.get(relation.oid) ?? 0) > now;
+    if (refused(this.#noCopy)) return null;
+    return refused(this.#noBinary) ? 'text' : 'binary';
   }
 
   /**
-   * True when a COPY was refused because a row is there already (a repair brought it, somebody wrote to the standby):
-   * the same rows can go in as upserts, and those of the table do for a while.
+   * True when a COPY was refused because a row is there already (a repair brought it, somebody wrote to the standby), or
+   * one in binary because columns have other types now: the same rows can go in as upserts, or as text, and those of the
+   * table do for a while.
    */
   #withoutCopy(error: unknown, statements: readonly Statement[]): boolean {
     const failed = error instanceof StatementError ? statements[error.index - CONTROL_STATEMENTS_BEFORE] : undefined;
-    if (failed?.copy === undefined || !failed.binding || this.#copiesRefused(failed.binding)) return false;
-    this.#noCopy.set(failed.binding.relation.oid, this.#options.clock.monotonic() + NO_COPY_MS);
+    const until = this.#options.clock.monotonic() + NO_COPY_MS;
+    if (failed?.checks) {
+      const inBinary = failed.checks.filter((binding) => this.#copyFormat(binding) === 'binary');
+      for (const { relation } of inBinary) this.#noBinary.set(relation.oid, until);
+      return inBinary.length > 0;
+    }
+    if (failed?.copy === undefined || !failed.binding || this.#copyFormat(failed.binding) === null) return false;
+    this.#noCopy.set(failed.binding.relation.oid, until);
     return true;
   }
 

@@ -1,6 +1,7 @@
 /** How one version of a source relation lands on its table on the secondary. */
 
 import type { TargetColumn, TargetTable } from '../apply/target-table.js';
+import { isFloat } from '../core/binary-values.js';
 import type { Relation, Row } from '../core/change.js';
 import type { LineSource } from '../core/line-source.js';
 
@@ -66,18 +67,23 @@ export function project(binding: Binding, row: Row): Row {
 export function keyOf(binding: Binding, projected: Row): string {
   const key = binding.key as readonly number[];
   if (key.length === 1) return projected[key[0] as number] as string;
-  return joined(key.map((i) => projected[i] as string));
+  return joined(key.map((i) => projected[i] ?? null));
 }
 
-/** The same of a row that was not decoded; the binding is straight. */
-export function rawKeyOf(binding: Binding, line: LineSource): string {
+/**
+ * The same of a row that was not decoded; the binding is straight. Null where a part of the key is: the secondary refuses
+ * such a row, and until then it is nobody else's.
+ */
+export function rawKeyOf(binding: Binding, line: LineSource): string | null {
   const key = binding.key as readonly number[];
-  return key.length === 1 ? line.text(key[0] as number) : joined(key.map((i) => line.text(i)));
+  if (key.length === 1) return line.text(key[0] as number);
+  const values = key.map((i) => line.text(i));
+  return values.includes(null) ? null : joined(values);
 }
 
-function joined(values: readonly string[]): string {
+function joined(values: readonly (string | null)[]): string {
   let out = '';
-  for (const value of values) out += `${value.length}:${value}`;
+  for (const value of values) out += value === null ? 'n' : `${value.length}:${value}`;
   return out;
 }
 
@@ -144,7 +150,11 @@ export function bind(
       converters: converts ? converters : null,
       derivation,
       straight,
-      binary: straight && relation.columns.every(({ typeOid }, i) => sameForm(typeOid, columns[i])),
+      binary:
+        straight &&
+        relation.columns.every(({ typeOid }, i) => sameForm(typeOid, columns[i])) &&
+        // Equal ones may have another text where they were read.
+        !key?.some((i) => isFloat(relation.columns[i]?.typeOid ?? 0)),
     },
     unknown,
   };

@@ -29,6 +29,9 @@ export interface Statement {
   readonly values: readonly (string | Buffer | null)[];
   /** Lines of a COPY. */
   readonly copy?: Copied;
+  readonly inBinary?: boolean;
+  /** The tables whose types it asks about. */
+  readonly checks?: readonly Binding[];
   /** The table that it changes; null for control statements. */
   readonly binding: Binding | null;
   readonly rows: number;
@@ -39,16 +42,20 @@ export interface Statement {
 /** Fewer new rows than this go with the upserts: a prepared statement costs the server less than a COPY. */
 const LEAST_COPIED = 64;
 
-/** @param mayCopy whether rows that the stream inserts are new to the secondary's table, too; by default none are */
+/**
+ * @param copies how rows that the stream inserts may be copied, where they are new to the secondary's table, too; null, the
+ * default: they may not
+ */
 export function compileSteps(
   steps: readonly Step[],
   dialect: Dialect,
-  mayCopy: (binding: Binding) => boolean = () => false,
+  copies: (binding: Binding) => CopyFormat | null = () => null,
 ): Statement[] {
   const out: Statement[] = [];
   for (const step of steps) {
     if (step.kind === 'rows') {
-      for (const table of step.keyed) compileKeyed(table, dialect, dialect.copyInserts && mayCopy(table.binding), out);
+      for (const table of step.keyed)
+        compileKeyed(table, dialect, dialect.copyInserts ? copies(table.binding) : null, out);
       for (const table of step.bags) compileBag(table, dialect, out);
     } else if (step.kind === 'truncate') {
       const tables = step.bindings.map((binding) => binding.target);
@@ -56,10 +63,20 @@ export function compileSteps(
         out.push({ text, values: [], binding: step.bindings[0] ?? null, rows: 0, mustMatch: null });
     } else out.push(compileMove(step));
   }
-  return out;
+  const inBinary = new Set(out.flatMap(({ binding, inBinary }) => (inBinary && binding ? [binding] : [])));
+  if (inBinary.size === 0) return out;
+  // Before, since other types may refuse the bytes in a way that looks like a fault of the connection; after, since from a
+  // COPY on nobody can change its table.
+  const check = sameTypes([...inBinary]);
+  return [check, ...out, check];
 }
 
-function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying: boolean, out: Statement[]): void {
+function compileKeyed(
+  { binding, changes }: KeyedFold,
+  dialect: Dialect,
+  copied: CopyFormat | null,
+  out: Statement[],
+): void {
   const deletes: Row[] = [];
   const upserts: NetChange[] = [];
   const inserts: NetChange[] = [];
@@ -67,14 +84,14 @@ function compileKeyed({ binding, changes }: KeyedFold, dialect: Dialect, copying
   for (const change of changes.values()) {
     if (change.op === 'delete') deletes.push(change.row);
     else if (change.op !== 'upsert') groupPatch(patches, change.row);
-    else if (copying && change.fresh) inserts.push(change);
+    else if (copied && change.fresh) inserts.push(change);
     else upserts.push(change);
   }
   const few = inserts.length < LEAST_COPIED;
   pushDeletes(binding, deletes, dialect, out);
   for (const rows of patches.values()) pushPatches(binding, rows, dialect, out);
   pushChanges(binding, few ? [...upserts, ...inserts] : upserts, dialect, out);
-  if (!few) pushCopies(binding, inserts, out);
+  if (!few) pushCopies(binding, inserts, copied === 'binary', out);
 }
 
 /** Rows in binary are handed on as they are. */
@@ -94,41 +111,38 @@ function pushChanges(binding: Binding, changes: readonly NetChange[], dialect: D
   }
 }
 
-function pushCopies(binding: Binding, inserts: readonly NetChange[], out: Statement[]): void {
+function pushCopies(binding: Binding, inserts: readonly NetChange[], inBinary: boolean, out: Statement[]): void {
   const binary: BinaryRow[] = [];
   const raw: LineSource[] = [];
   const rows: Row[] = [];
   for (const change of inserts) {
     if (!(change instanceof RawUpsert)) rows.push(change.row);
-    else if (change.line instanceof BinaryRow) binary.push(change.line);
-    else raw.push(change.line);
+    else if (!(change.line instanceof BinaryRow)) raw.push(change.line);
+    else if (inBinary) binary.push(change.line);
+    else rows.push(change.row);
   }
   const push = (copy: Copied, { length }: { length: number }, format: CopyFormat) => {
     const text = copySql(binding.target, binding.columns, format);
-    out.push({ text, values: [], copy, binding, rows: length, mustMatch: null });
+    out.push({ text, values: [], copy, inBinary: format === 'binary', binding, rows: length, mustMatch: null });
   };
-  if (binary.length > 0) {
-    // Before, since other types may refuse the bytes in a way that looks like a fault of the connection; after, since from
-    // the COPY on nobody can change the table.
-    const check = sameTypes(binding);
-    out.push(check);
-    push(binaryLines(binary), binary, 'binary');
-    out.push(check);
-  }
+  if (binary.length > 0) push(binaryLines(binary), binary, 'binary');
   if (raw.length > 0) push(textLines(raw), raw, 'text');
   if (rows.length > 0) push(writtenLines(binding, rows), rows, 'text');
 }
 
-function sameTypes(binding: Binding): Statement {
-  const { columns, target } = binding;
-  const names = arrayLiteral(
-    columns.map(({ name }) => [name]),
-    0,
-    'quoted',
+/** Around a COPY in binary: SAME_TYPES_SQL for its table, and those of others in the same transaction. */
+function sameTypes(copied: readonly Binding[]): Statement {
+  const tables = copied.map(({ target }) => [quoteTable(target.schema, target.name)]);
+  const columns = copied.flatMap((binding, i) =>
+    binding.columns.map(({ name, typeOid }) => [String(i + 1), name, String(typeOid)]),
   );
-  const types = `{${columns.map(({ typeOid }) => typeOid).join(',')}}`;
-  const values = [quoteTable(target.schema, target.name), names, types];
-  return { text: SAME_TYPES_SQL, values, binding, rows: 0, mustMatch: null };
+  const values = [
+    arrayLiteral(tables, 0, 'quoted'),
+    arrayLiteral(columns, 0, 'raw'),
+    arrayLiteral(columns, 1, 'quoted'),
+    arrayLiteral(columns, 2, 'raw'),
+  ];
+  return { text: SAME_TYPES_SQL, values, binding: null, rows: 0, mustMatch: null, checks: copied };
 }
 
 function writtenLines(binding: Binding, rows: readonly Row[]): string {

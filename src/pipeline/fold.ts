@@ -131,15 +131,14 @@ function bagOf(group: Group, binding: Binding, flush: () => void, fresh: () => G
 /** Returns a move step when the change cannot be folded. */
 function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
   const { binding, changes } = table;
-  if (isNewLine(change, binding)) {
+  if (isWhole(change, binding)) {
     const key = rawKeyOf(binding, change);
-    changes.set(key, new RawUpsert(change, !changes.has(key)));
-    return null;
-  }
-  if (change instanceof BinaryUpdate && binding.binary && binding.identified) {
-    const key = rawKeyOf(binding, change);
-    changes.set(key, new RawUpsert(change, changes.get(key)?.fresh === true));
-    return null;
+    if (key !== null) {
+      const before = changes.get(key);
+      const fresh = change.kind === 'insert' ? before === undefined : before?.fresh === true;
+      changes.set(key, new RawUpsert(change, fresh));
+      return null;
+    }
   }
   if (change.kind === 'insert') {
     const row = project(binding, change.row);
@@ -173,8 +172,10 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
 }
 
 /** A whole row that can be written as it came. */
-function isNewLine(change: RowChange, binding: Binding): change is RawInsert | BinaryInsert {
-  return change instanceof BinaryInsert ? binding.binary : change instanceof RawInsert && binding.straight;
+function isWhole(change: RowChange, binding: Binding): change is RawInsert | BinaryInsert | BinaryUpdate {
+  if (change instanceof BinaryInsert) return binding.binary;
+  if (change instanceof BinaryUpdate) return binding.binary && binding.identified;
+  return change instanceof RawInsert && binding.straight;
 }
 
 /** The old tuple must name the row by the secondary's key: where it does not, deleting nothing would be a silent loss (G9). */

@@ -67,7 +67,7 @@ export function reconcileChunk(
     else if (window.partial.has(key)) again.push(keyTexts(binding, row));
   }
   for (const line of chunk.lines ?? []) {
-    const key = rawKeyOf(binding, line);
+    const key = rawKeyOf(binding, line) ?? keyOf(binding, line.row);
     // A first load finds no row where it writes, as a rule.
     if (!window.touched.has(key)) changes.set(key, new RawUpsert(line, !table.entry.purge));
     else if (window.partial.has(key)) again.push(rawKeyTexts(binding, line));
@@ -87,7 +87,7 @@ export function keyTexts(binding: Binding, row: Row): Key {
 }
 
 function rawKeyTexts(binding: Binding, line: LineSource): Key {
-  return (binding.key as readonly number[]).map((i) => line.text(i));
+  return (binding.key as readonly number[]).map((i) => line.text(i) as string);
 }
 
 /** Of a chunk's last row; null for an empty chunk. */

@@ -4,6 +4,7 @@
  */
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TargetSession } from '../../src/apply/target-session.js';
 import { BinaryTypes, type OwnType } from '../../src/core/binary-types.js';
 import type { Change } from '../../src/core/change.js';
 import { RAW_TEXT_TYPES } from '../../src/core/raw-types.js';
@@ -245,7 +246,7 @@ describe('a stream in binary', () => {
 
   it('G9 takes no value for one of another type where somebody changes the table on the secondary', async () => {
     await using pair = await createDatabasePair('binary');
-    await query(pair.primary.url, 'CREATE TABLE t (id int PRIMARY KEY, a int8, b int4, c int8)');
+    await query(pair.primary.url, 'CREATE TABLE t (id int PRIMARY KEY, a int8, b int4, c varchar(20))');
     await using stream = await new RunningStream(pair).streaming();
     await waitFor(() => stream.streamer.registry.all().every(({ state }) => state === 'streaming'), {
       what: 'the load',
@@ -254,8 +255,11 @@ describe('a stream in binary', () => {
       query(pair.primary.url, `INSERT INTO t SELECT n, n, n, n FROM generate_series(${from}, ${from + 199}) n`);
     await insert(1);
     await stream.caughtUp();
-    // Of as many bytes, and of more.
-    await query(pair.secondary.url, 'ALTER TABLE t ALTER a TYPE float8, ALTER b TYPE int8');
+    // Of as many bytes, of more, and one that takes the text and nothing else.
+    await query(
+      pair.secondary.url,
+      'ALTER TABLE t ALTER a TYPE float8, ALTER b TYPE int8, ALTER c TYPE int USING c::int',
+    );
     await insert(1001);
     await stream.caughtUp();
     await insert(2001);
@@ -263,6 +267,20 @@ describe('a stream in binary', () => {
     expect(await contents(pair, 'secondary', 't')).toEqual(await contents(pair, 'primary', 't'));
     const types = `SELECT format_type(atttypid, NULL) AS type FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'a'`;
     expect(await query(pair.secondary.url, types)).toEqual([{ type: 'double precision' }]);
+    expect(stream.streamer.registry.all().map(({ state }) => state)).toEqual(['streaming']);
+  });
+
+  it('looks at the types as they are, whatever isolation sessions have by default', async () => {
+    await using pair = await createDatabasePair('binary');
+    const { name, url } = pair.secondary;
+    await query(url, `ALTER DATABASE "${name}" SET default_transaction_isolation = 'serializable'`);
+    const session = await TargetSession.connect({ connectionString: url });
+    try {
+      const { rows } = await session.run({ text: 'SHOW transaction_isolation', values: [] });
+      expect(rows).toEqual([{ transaction_isolation: 'read committed' }]);
+    } finally {
+      await session.close();
+    }
   });
 
   it('G3 brings over a table whose columns have other types there, and rows that are there already', async () => {

@@ -18,6 +18,7 @@ import { type Chunk, type Key, readKeys, readLines, readRange } from '../../src/
 import { keyRanges } from '../../src/snapshot/ranges.js';
 import { WatermarkBoard } from '../../src/snapshot/watermarks.js';
 import { takeCopyData } from '../../src/source/copy-frames.js';
+import { copyOut } from '../../src/source/copy-out-query.js';
 import { openReplicationSession } from '../../src/source/replication-session.js';
 import { createSlot, readSlot } from '../../src/source/slot.js';
 import { SourcePool } from '../../src/source/sql-pool.js';
@@ -668,6 +669,20 @@ describe('chunks', () => {
         expect(asLines).toEqual(asRows);
         expect(inBinary).toEqual(asRows);
       }
+    });
+  });
+
+  it('end with what their listener throws, and leave the connection in order', async () => {
+    await using reader = await source('CREATE TABLE "t ""1" (a int, b text, v text, PRIMARY KEY (a, b))');
+    await reader.pool.use(async (client) => {
+      let heard = 0;
+      const copied = copyOut(client, 'COPY (SELECT generate_series(1, 1000)) TO STDOUT', () => {
+        heard += 1;
+        if (heard === 2) throw new RangeError('not so');
+      });
+      await expect(copied).rejects.toThrow('not so');
+      expect(heard).toBe(2);
+      expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: '1' }]);
     });
   });
 

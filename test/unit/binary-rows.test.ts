@@ -5,11 +5,15 @@ import { BinaryInsert, BinaryRow, BinaryUpdate, COPY_HEADER, COPY_TRAILER } from
 import { BinaryTypes } from '../../src/core/binary-types.js';
 import { BUILT_IN_DECODERS, textDecoder } from '../../src/core/binary-values.js';
 import { DecodeError } from '../../src/core/errors.js';
+import { bind } from '../../src/pipeline/binding.js';
 import { binaryLines } from '../../src/pipeline/copy-lines.js';
+import { fold } from '../../src/pipeline/fold.js';
 import { copiedLines } from '../../src/snapshot/copied-lines.js';
 import { BinaryFormError } from '../../src/source/binary-tuples.js';
 import { CopyFrames } from '../../src/source/copy-frames.js';
 import { PgOutputDecoder, type PgOutputMessage } from '../../src/source/pgoutput.js';
+
+import { relationOf, targetOf } from './table-fixture.js';
 
 type Cell = string | null | undefined;
 
@@ -83,7 +87,7 @@ describe('rows in binary', () => {
         found.forEach((each, i) => {
           const row = rows[i]?.map(written) ?? [];
           row.forEach((cell, column) => {
-            expect(each.value(column)).toBe(cell);
+            expect(each.text(column)).toBe(cell);
           });
           expect(each.row).toEqual(row);
         });
@@ -109,6 +113,26 @@ describe('rows in binary', () => {
     const everyOther = binaryLines(rows.filter((_, i) => i % 2 === 0));
     expect(everyOther).toHaveLength(1);
     expect(readBack(Buffer.concat(everyOther))).toHaveLength(2500);
+  });
+
+  it("without a key are nobody else's: no two of them, and none with an empty key, become one (G9)", () => {
+    const table = { columns: ['id', 'a'], key: ['id'] };
+    const target = targetOf(table);
+    const decoder = decoderOf(2);
+    const changes = [[null, 'a'] as const, ['', 'b'] as const].map(
+      (cells) => decoder.decode(insert(cells)) as BinaryInsert,
+    );
+    const { binding } = bind({ ...(changes[0] as BinaryInsert).relation, columns: relationOf(table).columns }, target, {
+      rename: (column) => column,
+      converter: () => null,
+    });
+    expect(binding.binary).toBe(true);
+    const [step] = fold(changes, () => binding);
+    const rows = step?.kind === 'rows' ? [...(step.keyed[0]?.changes.values() ?? [])].map(({ row }) => row) : [];
+    expect(rows).toEqual([
+      [null, 'a'],
+      ['', 'b'],
+    ]);
   });
 
   it('with values that the WAL leaves out are no rows to hand on', () => {
