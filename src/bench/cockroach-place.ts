@@ -11,7 +11,7 @@ export class CockroachPlace {
     this.#found = found;
   }
 
-  /** A server of this run runs only meanwhile: an idle one takes a tenth of a processor from whatever else is measured. */
+  /** A server of this run runs only meanwhile: an idle one would take processors from whatever else is measured. */
   async use<T>(work: (database: BenchDatabase) => Promise<T>): Promise<T> {
     const found = this.#found;
     if (found instanceof BenchDatabase) return this.#work(found, work);
