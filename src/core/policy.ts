@@ -68,7 +68,7 @@ function classifyOne(error: object): Verdict | null {
 /** Five capitals or digits; Node's codes of five letters (EPIPE) have no severity beside them. */
 function isSqlstate(code: string, error: object): boolean {
   if (!/^[0-9A-Z]{5}$/.test(code)) return false;
-  return /^[0-9]/.test(code) || 'severity' in error || !(code in NODE_CODES);
+  return /^[0-9]/.test(code) || stringField(error, 'severity') !== null || !(code in NODE_CODES);
 }
 
 /** The error, its causes, and the members of an AggregateError, the outermost first; never more than ten. */

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
+import { StatementError } from '../../src/apply/target-session.js';
 import { ConfigurationError, DecodeError, FencedError, RedundancyError } from '../../src/core/errors.js';
 import { classify, type PolicyAction, sqlstateOf } from '../../src/core/policy.js';
 import { NODE_CODES, SQLSTATE_CLASSES, SQLSTATES } from '../../src/core/policy-table.js';
@@ -113,6 +114,10 @@ describe('sqlstateOf', () => {
   it('finds the nearest SQLSTATE, and takes no code of Node for one', () => {
     expect(sqlstateOf(new Error('outer', { cause: databaseError('23505') }))).toBe('23505');
     expect(sqlstateOf(nodeError('EPIPE', 'write'))).toBeNull();
+    // A statement's error has a severity where the server sent one, and has none here.
+    const lost = new StatementError(0, nodeError('EPIPE', 'write'));
+    expect(sqlstateOf(lost)).toBeNull();
+    expect(classify(lost)).toMatchObject({ action: 'reread-checkpoint', sqlstate: null });
     expect(sqlstateOf('text')).toBeNull();
   });
 });

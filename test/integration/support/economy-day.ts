@@ -98,9 +98,10 @@ export async function openEconomyDay(
     ...(rest ? { rest } : {}),
   });
   const { controller } = built;
+  const calendar = firstOfTheMonth(clock);
   const newUsage = () =>
     new Usage({
-      clock: firstOfTheMonth(clock),
+      clock: calendar,
       log,
       store: new LinkUsageStore(streamer.link, names.stream),
       budgets: { requestUnits: 50_000_000, computeHours: 100 },
