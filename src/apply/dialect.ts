@@ -1,6 +1,7 @@
 /** What differs between the databases that can be a secondary, as traits and a few statements; no vendor's name elsewhere. */
 import { quoteTable, type TableName } from '../core/ident.js';
 import { WRITER_SQL } from '../core/writer.js';
+import { BINARY_ELEMENTS } from './binary-array.js';
 import type { StatementTraits } from './statements.js';
 import type { TargetTraits } from './target-table.js';
 
@@ -12,8 +13,12 @@ export interface Dialect {
   readonly statements: StatementTraits;
   /** Rows that are new go in by COPY; where it does not pay, or is not to be pipelined, by the statement for upserts. */
   readonly copyInserts: boolean;
-  /** Takes values in the binary form of PostgreSQL's own types. */
-  readonly binary: boolean;
+  /** Element types of which an array parameter may come in the binary form of PostgreSQL's own types. */
+  readonly binaryElements: ReadonlySet<string>;
+  /** The server is none of PostgreSQL's: a session asks it for these types (`binary-probe`). */
+  readonly asksForBinary: boolean;
+  /** A real is kept as a double: every digit of its text counts, and its four bytes have others. */
+  readonly wideReals: boolean;
   /** More rows or bytes in one statement do not pay, or are refused. */
   readonly maxStatementRows: number;
   readonly maxStatementBytes: number;
@@ -44,7 +49,9 @@ const postgres: Dialect = {
   table: { hiddenKey: 'ctid', jsonbArrays: true },
   statements: { overridingSystemValue: true, upsert: false },
   copyInserts: true,
-  binary: true,
+  binaryElements: BINARY_ELEMENTS,
+  asksForBinary: false,
+  wideReals: false,
   maxStatementRows: 5000,
   maxStatementBytes: 64 << 20,
   // lock_timeout: a person's DDL on the standby must not stop the stream for ever; 55P03 is retried with back-off.
@@ -68,8 +75,10 @@ const cockroach: Dialect = {
   table: { hiddenKey: 'rowid', jsonbArrays: false },
   statements: { overridingSystemValue: false, upsert: true },
   copyInserts: false,
-  binary: false,
-  maxStatementRows: 1000,
+  binaryElements: new Set(),
+  asksForBinary: true,
+  wideReals: true,
+  maxStatementRows: 5000,
   // The server's limit is 16 MiB a message; the rest is room for names and protocol.
   maxStatementBytes: 12 << 20,
   // Less than 3 extra digits round a float8 to 15 or 16 digits here, also in a cast to text.

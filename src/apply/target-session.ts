@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import pg, { type ClientConfig, type QueryResult } from 'pg';
 import { RAW_TEXT_TYPES } from '../core/raw-types.js';
 import { socketOf } from '../core/socket-of.js';
+import { takenInBinary } from './binary-probe.js';
 import { type Copied, CopyQuery } from './copy-query.js';
 import { type Dialect, dialectOf } from './dialect.js';
 import type { Patience } from './patience.js';
@@ -57,6 +58,7 @@ export class TargetSession {
   private constructor(
     client: pg.Client,
     version: string,
+    dialect: Dialect,
     patience: Patience | null,
     onStatement: (text: string) => void,
   ) {
@@ -65,7 +67,7 @@ export class TargetSession {
     this.#patience = patience;
     this.#stream.on('data', () => this.#silence?.refresh());
     this.serverVersion = version;
-    this.dialect = dialectOf(version);
+    this.dialect = dialect;
     client.on('error', (error) => {
       this.#broken ??= error;
     });
@@ -97,7 +99,9 @@ export class TargetSession {
       await client.connect();
       const version = { text: 'SELECT version()', query_timeout: CONNECT_TIMEOUT_MS };
       const { rows } = await client.query<{ version: string }>(version);
-      const session = new TargetSession(client, rows[0]?.version ?? '', patience, onStatement);
+      const serverVersion = rows[0]?.version ?? '';
+      const dialect = await spoken(client, serverVersion);
+      const session = new TargetSession(client, serverVersion, dialect, patience, onStatement);
       await session.exec(session.dialect.sessionSql);
       return session;
     } catch (error) {
@@ -220,4 +224,10 @@ export class TargetSession {
     }
     return { text: statement.text, values, name };
   }
+}
+
+async function spoken(client: pg.Client, version: string): Promise<Dialect> {
+  const dialect = dialectOf(version);
+  if (!dialect.asksForBinary) return dialect;
+  return { ...dialect, binaryElements: await takenInBinary(client, version, CONNECT_TIMEOUT_MS) };
 }

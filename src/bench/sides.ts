@@ -44,12 +44,13 @@ export async function untilVisible(
   { secondary, signal }: Pick<BenchContext, 'secondary' | 'signal'>,
   table: string,
   id: number,
+  everyMs = 2,
 ): Promise<number> {
   const began = performance.now();
   await until(() => secondary.value(`SELECT 1 FROM ${SCHEMA}.${table} WHERE id = $1`, [id]), {
     what: `row ${id} is on the secondary`,
     signal,
-    everyMs: 2,
+    everyMs,
   });
   return (performance.now() - began) / 1000;
 }

@@ -18,8 +18,14 @@ export class BinaryTypes {
   /** Domains over floats. */
   readonly #floats = new Set<number>();
 
-  constructor(types: readonly OwnType[]) {
+  /** Of four bytes: see `reals`. */
+  readonly #refused: ReadonlySet<number>;
+
+  /** @param reals false: numbers of four bytes can be had as text only */
+  constructor(types: readonly OwnType[], { reals = true }: { readonly reals?: boolean } = {}) {
+    this.#refused = reals ? new Set() : REALS;
     for (const type of types) {
+      if (this.#refused.has(type.base) || this.#refused.has(type.element?.base ?? 0)) continue;
       const decoder = type.element ? ofArray(decoderOf(type.element)) : decoderOf(type);
       if (decoder) this.#own.set(type.oid, decoder);
       if (isFloat(type.base) || isFloat(type.element?.base ?? 0)) this.#floats.add(type.oid);
@@ -43,9 +49,12 @@ export class BinaryTypes {
   }
 
   decoder(oid: number): BinaryDecoder | null {
+    if (this.#refused.has(oid)) return null;
     return BUILT_IN_DECODERS.get(oid) ?? this.#own.get(oid) ?? null;
   }
 }
+
+const REALS: ReadonlySet<number> = new Set([700, 1021]);
 
 function decoderOf({ base, kind, oid }: OwnType): BinaryDecoder | null {
   if (kind === 'e') return textDecoder;

@@ -42,7 +42,10 @@ export interface Binding {
   readonly derivation: Derivation | null;
   /** Source rows are rows of the binding's columns as they are. */
   readonly straight: boolean;
-  /** So are their values in binary: types have the same form on both sides, where the secondary is a PostgreSQL. */
+  /**
+   * They are, but for converters, and types have the same binary form on both sides: a row that came in binary can be kept
+   * so, and its key needs no converter.
+   */
   readonly binary: boolean;
 }
 
@@ -134,7 +137,7 @@ export function bind(
   const keyNames = keyColumns(relation, target, options.rename);
   const identity = identityColumns(relation, options.rename);
   // As many as the source has, in its order, which indexes are by the way they are collected.
-  const straight = !converts && sourceIndexes.length === relation.columns.length && derivation === null;
+  const inOrder = sourceIndexes.length === relation.columns.length && derivation === null;
   // A generated column of the key is in the primary's identity, though not in the WAL.
   const derived = new Set(derivation?.outputs.map((output) => output.name));
   const key = keyNames === null ? null : keyNames.map((name) => columns.findIndex((column) => column.name === name));
@@ -149,12 +152,12 @@ export function bind(
       identified: keyNames?.every((name) => identity.includes(name) || derived.has(name)) ?? false,
       converters: converts ? converters : null,
       derivation,
-      straight,
+      straight: inOrder && !converts,
       binary:
-        straight &&
+        inOrder &&
         relation.columns.every(({ typeOid }, i) => sameForm(typeOid, columns[i])) &&
-        // Equal ones may have another text where they were read.
-        !key?.some((i) => isFloat(relation.columns[i]?.typeOid ?? 0)),
+        // Equal floats may have another text where they were read; and a key is known by the text that it has there.
+        !key?.some((i) => isFloat(relation.columns[i]?.typeOid ?? 0) || converters[i]),
     },
     unknown,
   };

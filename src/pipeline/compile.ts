@@ -1,7 +1,7 @@
 /** Folded steps to statements. One file decides how many rows go into a statement and in which order they run. */
 
 import { arrayLiteral } from '../apply/array-literal.js';
-import { binaryParameters } from '../apply/binary-array.js';
+import { ArrayPlan, type WrittenRow } from '../apply/binary-array.js';
 import { type Copied, copyText } from '../apply/copy-query.js';
 import type { Dialect } from '../apply/dialect.js';
 import {
@@ -105,9 +105,10 @@ function pushChanges(binding: Binding, changes: readonly NetChange[], dialect: D
   pushUpserts(binding, rows, dialect, out);
   if (binary.length === 0) return;
   const text = upsertSql(binding.target, binding.columns, binding.keyNames, dialect.statements);
-  for (const slice of cut(binary, ({ end, start }) => end - start, dialect)) {
-    const values = binaryParameters(binding.columns, slice);
-    out.push({ text, values, binding, rows: slice.length, mustMatch: null });
+  const plan = new ArrayPlan(binding.columns, dialect.binaryElements, binding.converters);
+  const rowsOfPlan = binary.map((row) => plan.written(row));
+  for (const slice of cut(rowsOfPlan, writtenBytes, dialect)) {
+    out.push({ text, values: plan.parameters(slice), binding, rows: slice.length, mustMatch: null });
   }
 }
 
@@ -307,6 +308,8 @@ function* cut<T>(rows: readonly T[], bytesOf: (row: T) => number, dialect: Diale
 const SHORT = 256;
 /** Quotes and a comma, or NULL and a comma; and each column's share of its braces. */
 const AROUND = 5;
+
+const writtenBytes = ({ row, texts }: WrittenRow) => row.end - row.start + rowBytes(texts);
 
 /** Upper estimate of the UTF-8 bytes that a row takes in array literals. */
 function rowBytes(row: Row): number {

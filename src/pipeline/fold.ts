@@ -36,6 +36,20 @@ export class RawUpsert implements NetChange {
   }
 }
 
+/** The same of a row whose values are another text on the secondary. */
+class ConvertedUpsert extends RawUpsert {
+  readonly #binding: Binding;
+
+  constructor(line: LineSource, fresh: boolean, binding: Binding) {
+    super(line, fresh);
+    this.#binding = binding;
+  }
+
+  override get row(): Row {
+    return project(this.#binding, this.line.row);
+  }
+}
+
 export interface KeyedFold {
   readonly binding: Binding;
   readonly changes: Map<string, NetChange>;
@@ -136,7 +150,8 @@ function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
     if (key !== null) {
       const before = changes.get(key);
       const fresh = change.kind === 'insert' ? before === undefined : before?.fresh === true;
-      changes.set(key, new RawUpsert(change, fresh));
+      const converts = binding.converters !== null;
+      changes.set(key, converts ? new ConvertedUpsert(change, fresh, binding) : new RawUpsert(change, fresh));
       return null;
     }
   }

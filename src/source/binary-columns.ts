@@ -29,14 +29,18 @@ interface TypeRow {
   encoding: string;
 }
 
-/** @returns null where values are to come as text: a type is not known in binary, a float names rows, or text has no encoding */
+/**
+ * @param reals false: numbers of four bytes are to come as text
+ * @returns null where values are to come as text: a type is not known in binary, a float names rows, or text has no encoding
+ */
 export async function binaryTypesOf(
   query: (sql: string) => Promise<{ rows: TypeRow[] }>,
   publication: string,
+  reals: boolean,
 ): Promise<BinaryTypes | null> {
   const { rows } = await query(columnTypesSql(publication));
   const own = rows.map(ownType);
-  const types = new BinaryTypes(own);
+  const types = new BinaryTypes(own, { reals });
   const fits = rows.every(({ encoding, names, oid }) => {
     if (encoding === 'SQL_ASCII' || types.decoder(Number(oid)) === null) return false;
     return names !== 'true' || !types.isFloat(Number(oid));

@@ -43,6 +43,8 @@ export interface SessionOptions {
   readonly rawInserts?: boolean;
   /** Values may come in binary, where all of the publication's types are known: for a secondary that takes them so. */
   readonly binary?: boolean;
+  /** Not where one is a number of four bytes. */
+  readonly realsAsText?: boolean;
   /** The server's major version times 10,000, e.g. 180004. */
   readonly serverVersion: number;
 }
@@ -162,7 +164,9 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
         `publication_names ${publicationList(options.publication)}`,
         `messages 'true'`,
       ];
-      const types = options.binary ? await binaryTypesOf((sql) => client.query(sql), options.publication) : null;
+      const types = options.binary
+        ? await binaryTypesOf((sql) => client.query(sql), options.publication, !options.realsAsText)
+        : null;
       if (types) {
         decoder = new PgOutputDecoder({ rawInserts, binary: types });
         parameters.push(`binary 'true'`);

@@ -143,6 +143,7 @@ export class StreamSession {
     const { clock, counters, levelAtMs } = this.#deps;
     const { commitAtMs } = this.#start;
     this.ledger.begins(source.currentLsn, levelAtMs === null ? commitAtMs : Math.max(levelAtMs, commitAtMs ?? 0));
+    const { binaryElements, wideReals } = await this.#deps.link.with(async (session) => session.dialect);
     this.#wire = await openReplicationSession({
       connection: this.#settings.replication,
       slot: this.#settings.slot,
@@ -152,8 +153,8 @@ export class StreamSession {
       serverVersion: source.serverVersion,
       signal: this.#deps.signal,
       rawInserts: true,
-      binary:
-        (this.#settings.binary ?? true) && (await this.#deps.link.with(async (session) => session.dialect.binary)),
+      binary: (this.#settings.binary ?? true) && binaryElements.size > 0,
+      realsAsText: wideReals,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;

@@ -9,24 +9,13 @@ import { dialectOf } from '../../src/apply/dialect.js';
 import { RAW_TEXT_TYPES } from '../../src/core/raw-types.js';
 import { backColumn } from '../../src/reconcile/back.js';
 import { type CanonicalColumn, canonicalColumns } from '../../src/reconcile/canonical.js';
-import {
-  type Hashing,
-  parseRangeHash,
-  type RangeHash,
-  rangeHashSql,
-  rowHash,
-  type Side,
-  sameRange,
-} from '../../src/reconcile/row-hash.js';
-import { readCatalog } from '../../src/schema/catalog.js';
-import type { TableModel } from '../../src/schema/model.js';
-import { probeCapabilities } from '../../src/schema/probe.js';
-import { translate } from '../../src/schema/translate.js';
+import { type Hashing, type RangeHash, rowHash, type Side, sameRange } from '../../src/reconcile/row-hash.js';
 import type { PlannedColumn } from '../../src/schema/translation.js';
 import { TEXT_FORM_SQL } from '../../src/source/session-settings.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { waitFor } from '../harness/wait.js';
+import { type CanonicalTable, canonicalTables, rangeHashOf } from './support/canonical-tables.js';
 import { testSeed } from './support/random.js';
 import { RunningStream } from './support/stream.js';
 import { createTypeTable, generateTypeRows, insertTypeRows } from './support/type-rows.js';
@@ -35,12 +24,6 @@ import { TYPE_DDL, TYPE_GROUPS, type TypeGroup } from './support/type-values.js'
 const ROWS = 60;
 /** A quarter is there when the load begins; the rest comes as INSERT; of all, every third is updated. */
 const LOADED = ROWS / 4;
-
-interface Compared {
-  readonly model: TableModel;
-  readonly planned: readonly PlannedColumn[];
-  readonly columns: readonly CanonicalColumn[];
-}
 
 /** Another text, the same value: blanks at the end of char(n), and json that jsonb holds alike. */
 const EQUAL_BUT_PRINTED: ReadonlySet<string> = new Set(['bpchar', '_bpchar', 'json']);
@@ -111,12 +94,12 @@ describeDialects('type round trip', (dialect) => {
   let stream: RunningStream;
   let primary: Client;
   let secondary: Client;
-  const compared = new Map<string, Compared>();
+  let compared = new Map<string, CanonicalTable>();
 
   const client = (side: Side) => (side === 'primary' ? primary : secondary);
   const rows = async (side: Side, sql: string, params: unknown[] = []) =>
     (await client(side).query<Record<string, string | null>>(sql, params)).rows;
-  const known = (table: string) => compared.get(table) as Compared;
+  const known = (table: string) => compared.get(table) as CanonicalTable;
 
   beforeAll(async () => {
     pair = await createDatabasePair('types', dialect);
@@ -149,13 +132,12 @@ describeDialects('type round trip', (dialect) => {
       );
     }
     await stream.caughtUp();
-    const tables = [...TYPE_GROUPS.map(({ table }) => table), 'written'].map((name) => ({ schema: 'public', name }));
-    const catalog = await readCatalog(primary, tables);
-    const translation = translate(catalog, await probeCapabilities(secondary));
-    for (const model of catalog.tables) {
-      const planned = translation.columns.find(({ table }) => table.name === model.name)?.columns ?? [];
-      compared.set(model.name, { model, planned, columns: canonicalColumns(model, planned, dialect).columns });
-    }
+    compared = await canonicalTables(
+      primary,
+      secondary,
+      [...TYPE_GROUPS.map(({ table }) => table), 'written'],
+      dialect,
+    );
   }, 60_000);
 
   afterAll(async () => {
@@ -164,13 +146,8 @@ describeDialects('type round trip', (dialect) => {
     await pair?.[Symbol.asyncDispose]();
   });
 
-  const rangeHash = async (table: string, side: Side, hashing: Hashing = dialect === 'postgres' ? 'row' : 'md5') => {
-    const server = side === 'primary' ? 'postgres' : dialect;
-    const name = { schema: 'public', name: table };
-    const hashed = { table: name, columns: known(table).columns, side, server, hashing } as const;
-    const [row] = await rows(side, rangeHashSql(hashed, null));
-    return parseRangeHash(row ?? {});
-  };
+  const rangeHash = (table: string, side: Side, hashing?: Hashing) =>
+    rangeHashOf(client(side), side, known(table), dialect, hashing);
 
   it.each(TYPE_GROUPS)('$table: every value has the same canonical text on both sides', async ({ table }) => {
     expect(stream.streamer.snapshot().tables.find(({ name }) => name === table)).toMatchObject({
