@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import perf from 'node:perf_hooks';
+import { describe, expect, it, vi } from 'vitest';
 import { economyMetrics } from '../../src/http/economy-metrics.js';
 import { createMetrics } from '../../src/http/metrics.js';
 import { FixedStatus, SNAPSHOT } from '../harness/fixed-status.js';
@@ -20,6 +21,19 @@ describe('GET /metrics', () => {
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(await response.text()).toContain('db_redundancy_process_cpu_seconds_total');
+  });
+
+  it('tells how busy the process is, without a timer that keeps an idle one busy', async () => {
+    const monitored = vi.spyOn(perf, 'monitorEventLoopDelay');
+    try {
+      const text = await scrape();
+      expect(monitored.mock.calls.map(([options]) => options?.resolution)).toEqual([60_000]);
+      expect(text).toMatch(/^db_redundancy_nodejs_eventloop_utilization\{.*\} (0(\.\d+)?|1)$/m);
+      expect(text).toContain('db_redundancy_nodejs_eventloop_lag_seconds{');
+      expect(text).not.toContain('nodejs_eventloop_lag_p99_seconds');
+    } finally {
+      monitored.mockRestore();
+    }
   });
 
   it('reads the snapshot anew at each scrape, and counts nothing twice', async () => {
