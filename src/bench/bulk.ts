@@ -5,7 +5,7 @@ import type { Figure, Skipped } from './figures.js';
 import { Native } from './native.js';
 import { Ours } from './ours.js';
 import { insertSql, tableSql } from './rows.js';
-import { assertRows, beside, freshTables, secondsSince, untilVisible } from './sides.js';
+import { assertRows, beside, freshTables, SELDOM_MS, secondsSince, untilVisible } from './sides.js';
 
 interface Turn {
   readonly rowsPerSecond: number;
@@ -43,7 +43,7 @@ async function one(context: BenchContext, rows: number, start: () => Promise<Rep
     const before = await replication.cpu();
     const began = performance.now();
     await context.primary.run(insertSql('rows', 1, rows));
-    const seconds = await untilVisible(context, 'rows', rows);
+    const seconds = await untilVisible(context, 'rows', rows, SELDOM_MS);
     const wholeSeconds = secondsSince(began);
     const after = await replication.cpu();
     await assertRows(context.secondary, 'rows', rows);

@@ -39,6 +39,9 @@ export async function beside<R extends Replication, T>(
   }
 }
 
+/** A look takes processors from what it looks at; what takes seconds is looked at so seldom. */
+export const SELDOM_MS = 20;
+
 /** Seconds until the row is on the secondary, from now. */
 export async function untilVisible(
   { secondary, signal }: Pick<BenchContext, 'secondary' | 'signal'>,

@@ -4,7 +4,7 @@ import { nativeOnly, sized } from './context.js';
 import { Native } from './native.js';
 import { Ours } from './ours.js';
 import { SCHEMA, tableSql, transactionsSql } from './rows.js';
-import { assertRows, beside, freshTables, holdWrites, untilVisible } from './sides.js';
+import { assertRows, beside, freshTables, holdWrites, SELDOM_MS, untilVisible } from './sides.js';
 
 const ROWS_EACH = 100;
 
@@ -57,7 +57,7 @@ async function one(context: BenchContext, rows: number, start: () => Promise<Rep
     const release = await holdWrites(context.secondary, lock);
     await context.primary.run(transactionsSql('rows', rows, ROWS_EACH));
     await release();
-    const seconds = await untilVisible(context, 'rows', rows);
+    const seconds = await untilVisible(context, 'rows', rows, SELDOM_MS);
     const after = await replication.cpu();
     await assertRows(context.secondary, 'rows', rows);
     const cpu = before === null || after === null ? null : ((after - before) / rows) * 1e6;

@@ -6,13 +6,11 @@ import type { BenchDatabase } from './database.js';
 import type { Figure } from './figures.js';
 import { Ours } from './ours.js';
 import { SCHEMA, tableSql, transactionsSql } from './rows.js';
-import { assertRows, beside, freshTables, holdWrites, secondsSince, untilVisible } from './sides.js';
+import { assertRows, beside, freshTables, holdWrites, SELDOM_MS, secondsSince, untilVisible } from './sides.js';
 
 const ROWS_EACH = 1000;
 /** No batch ends while somebody has the checkpoint. */
 const HOLD_SQL = 'SELECT lsn FROM db_redundancy.checkpoint FOR UPDATE';
-/** A look takes processors from what it looks at, and the whole takes ten seconds. */
-const LOOK_MS = 25;
 const COLUMNS = [
   'id',
   'wallet',
@@ -64,7 +62,7 @@ async function compared(context: BenchContext, cockroach: BenchDatabase): Promis
       const release = await holdWrites(cockroach, HOLD_SQL);
       await context.primary.run(transactionsSql('rows', rows, ROWS_EACH));
       await release();
-      ours.push(rows / (await untilVisible(there, 'rows', rows, LOOK_MS)));
+      ours.push(rows / (await untilVisible(there, 'rows', rows, SELDOM_MS)));
       await assertRows(cockroach, 'rows', rows);
     });
     raw.push(await rawUpserts(context, cockroach, rows));

@@ -23,12 +23,17 @@ export class EntryQueue {
   #wake: (() => void) | null = null;
   #filled: (() => void) | null = null;
   #closed = false;
-  readonly #limits: QueueLimits;
+  #limits: QueueLimits;
   readonly #flow: { pause(): void; resume(): void };
 
   constructor(limits: QueueLimits, flow: { pause(): void; resume(): void }) {
     this.#limits = limits;
     this.#flow = flow;
+  }
+
+  /** Other limits, from the next entry on. */
+  limit(limits: QueueLimits): void {
+    this.#limits = limits;
   }
 
   get length(): number {

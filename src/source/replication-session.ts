@@ -52,6 +52,8 @@ export interface SessionOptions {
 export interface ReplicationSession {
   /** Settles when the connection has ended: resolved after close(), rejected with the reason otherwise. */
   readonly ended: Promise<void>;
+  /** Values come in binary. */
+  readonly binary: boolean;
   pause(): void;
   resume(): void;
   /** Everything before `lsn` is durable on the secondary. Sent at once when it moves. */
@@ -91,6 +93,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
   );
   const rawInserts = options.rawInserts === true;
   let decoder = new PgOutputDecoder({ rawInserts });
+  let binary = false;
   let wire: WireConnection | undefined;
   let received = options.startLsn;
   let durable = options.startLsn;
@@ -168,6 +171,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
         ? await binaryTypesOf((sql) => client.query(sql), options.publication, !options.realsAsText)
         : null;
       if (types) {
+        binary = true;
         decoder = new PgOutputDecoder({ rawInserts, binary: types });
         parameters.push(`binary 'true'`);
       }
@@ -214,6 +218,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
 
   return {
     ended,
+    binary,
     pause() {
       paused = true;
       wire?.stream.pause();

@@ -76,6 +76,8 @@ export interface SessionDependencies {
  * takes as much time again as all the rest (docs/decisions/0011-performance.md).
  */
 const QUEUE = { highBytes: 1 << 20, lowBytes: 512 << 10 };
+/** Rows in binary are some words beside their bytes. Batches are larger so, and who works waits less for who does not. */
+const BINARY_QUEUE = { highBytes: 3 << 20, lowBytes: 2 << 20 };
 const BATCH_BYTES = 4 << 20;
 /** Of a large transaction that takes effect as a whole; one that does in chunks has them of a batch's size. */
 const PART_BYTES = 640 << 10;
@@ -174,6 +176,7 @@ export class StreamSession {
         },
       },
     });
+    if (this.#wire.binary) this.#queue.limit(BINARY_QUEUE);
   }
 
   /**
