@@ -40,6 +40,8 @@ export interface ApplyLoopOptions {
   readonly onCommit: (xid: number) => void;
   /** Everything before `lsn` is durable on the secondary. */
   readonly confirm: (lsn: Lsn) => void;
+  /** A batch is on its way to the secondary, or has arrived: what comes meanwhile has to wait for it. */
+  readonly onFlight?: (inFlight: boolean) => void;
   /** Between two target transactions of gathered changes; 0 but for a budget that must not be exceeded. */
   readonly breathMs?: () => number;
 }
@@ -105,7 +107,7 @@ export class ApplyLoop {
   }
 
   async #applyBatch({ ready, received }: Ahead): Promise<void> {
-    const { applier, ledger, onCommit } = this.#options;
+    const { applier, ledger, onCommit, onFlight } = this.#options;
     const last = (received.at(-1) as TransactionPart).commit;
     if (!last) throw new RangeError('A batch ends with a commit.');
     for (const part of received) onCommit(part.xid);
@@ -113,7 +115,10 @@ export class ApplyLoop {
     const batch = ready && holds ? ready.parts : await this.#prepare(received);
     if (batch.some((part) => part.changes.length > 0)) {
       crashPoint('batch:ready');
-      const applied = applier.applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs), holds ? ready : null);
+      onFlight?.(true);
+      const applied = applier
+        .applyBatch(batch, checkpointAt(last.endLsn, last.commitAtMs), holds ? ready : null)
+        .finally(() => onFlight?.(false));
       applied.catch(() => undefined);
       await this.#makeNextReady(applied);
       await applied;

@@ -45,6 +45,11 @@ export interface SessionOptions {
   readonly binary?: boolean;
   /** Not where one is a number of four bytes. */
   readonly realsAsText?: boolean;
+  /**
+   * True while nobody can use what comes: small pieces of it are left in the socket for a millisecond then, since reading
+   * them one by one costs both ends more than all that is done with them. `readOn` ends that.
+   */
+  readonly gathers?: () => boolean;
   /** The server's major version times 10,000, e.g. 180004. */
   readonly serverVersion: number;
 }
@@ -56,6 +61,8 @@ export interface ReplicationSession {
   readonly binary: boolean;
   pause(): void;
   resume(): void;
+  /** Reads at once what was left to be gathered. */
+  readOn(): void;
   /** Everything before `lsn` is durable on the secondary. Sent at once when it moves. */
   confirm(lsn: Lsn): void;
   close(): Promise<void>;
@@ -74,6 +81,9 @@ const CONNECT_MS = 10_000;
 const START_MS = 30_000;
 /** A network that has forgotten the connection is noticed by the system as well, before the walsender's time is up. */
 const KEEPALIVE_DELAY_MS = 10_000;
+/** What is larger is worth being read by itself. */
+const GATHERED_BYTES = 16 << 10;
+const GATHER_MS = 1;
 const XLOG_DATA = 0x77;
 const KEEPALIVE = 0x6b;
 const XLOG_HEADER_BYTES = 25;
@@ -103,6 +113,18 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
   let heardAt = performance.now();
   /** It was paused at the last tick, and not resumed since. */
   let stood = false;
+
+  let gathering: NodeJS.Timeout | null = null;
+  const gather = (): void => {
+    wire?.stream.pause();
+    gathering = setTimeout(readOn, GATHER_MS);
+  };
+  const readOn = (): void => {
+    if (gathering === null) return;
+    clearTimeout(gathering);
+    gathering = null;
+    if (!paused) wire?.stream.resume();
+  };
 
   const fail = (error: unknown): void => {
     failure ??= error;
@@ -159,8 +181,9 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
       await client.query(TEXT_FORM_SQL);
       wire.removeAllListeners('copyData');
       takeCopyData(wire.stream, onCopyData);
-      wire.stream.on('data', () => {
+      wire.stream.on('data', (chunk: Buffer) => {
         heardAt = performance.now();
+        if (chunk.length < GATHERED_BYTES && !paused && gathering === null && options.gathers?.()) gather();
       });
       const parameters = [
         `proto_version '1'`,
@@ -202,6 +225,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     )
     .finally(() => {
       clearInterval(timer);
+      readOn();
       return service.destroy().catch(() => undefined);
     });
   // The owner awaits `ended` later; until then a failure must not count as unhandled.
@@ -229,6 +253,7 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
       heardAt = performance.now();
       wire?.stream.resume();
     },
+    readOn,
     confirm(lsn) {
       if (lsn <= durable) return;
       durable = lsn;

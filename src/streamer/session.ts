@@ -100,6 +100,8 @@ export class StreamSession {
   readonly #assembler: Assembler;
   readonly #start: CheckpointRow;
   #wire: ReplicationSession | null = null;
+  /** A batch is on its way to the secondary. */
+  #inFlight = false;
   #applier: Applier | null = null;
   #loader: Loader | null = null;
 
@@ -157,6 +159,7 @@ export class StreamSession {
       rawInserts: true,
       binary: (this.#settings.binary ?? true) && binaryElements.size > 0,
       realsAsText: wideReals,
+      gathers: () => this.#inFlight,
       handler: {
         message: (message, bytes) => {
           counters.bytesReceived += bytes;
@@ -257,6 +260,10 @@ export class StreamSession {
       onCommit: (xid) => this.#board.commits.add(xid),
       confirm: (lsn) => this.#wire?.confirm(lsn),
       breathMs: deps.breathMs,
+      onFlight: (inFlight) => {
+        this.#inFlight = inFlight;
+        if (!inFlight) this.#wire?.readOn();
+      },
     });
     const wire = this.#wire;
     if (!wire) throw new RangeError('The session was not opened.');

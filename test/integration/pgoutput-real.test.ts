@@ -496,6 +496,39 @@ describe('sessions', () => {
     expect(stream.inserted).toHaveLength(30_000);
   });
 
+  it('leave small pieces together while nobody can use them, and lose and reorder nothing', async () => {
+    await using source = await Source.create('CREATE TABLE t (id int PRIMARY KEY)');
+    let asked = 0;
+    let gathers = true;
+    const stream = await source.open({
+      gathers: () => {
+        asked += 1;
+        return gathers;
+      },
+    });
+    const ids = () => stream.messages.flatMap((each) => (each.kind === 'insert' ? [Number(each.row[0])] : []));
+    for (let id = 1; id <= 200; id++) {
+      await source.sql(`INSERT INTO t VALUES (${id})`);
+      // Paused and resumed by others meanwhile, or asked to read on: all of them may meet.
+      if (id % 40 === 0) stream.session.pause();
+      if (id % 40 === 5) stream.session.resume();
+      if (id % 7 === 0) stream.session.readOn();
+    }
+    stream.session.resume();
+    await waitFor(() => stream.commits.length === 200, { what: 'all of them' });
+    expect(ids()).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+    expect(asked).toBeGreaterThan(0);
+    // Told to read on while paused, it does not.
+    stream.session.pause();
+    stream.session.readOn();
+    gathers = false;
+    await source.sql('INSERT INTO t VALUES (201)');
+    await source.sql("SELECT pg_logical_emit_message(false, 'x', '')");
+    expect(stream.commits).toHaveLength(200);
+    stream.session.resume();
+    await waitFor(() => stream.commits.length === 201, { what: 'the last' });
+  });
+
   it('answer keepalives that ask for it, and give the position of the source', async () => {
     await using source = await Source.create('CREATE TABLE t (id int PRIMARY KEY)');
     const database = new URL(source.url).pathname.slice(1);
