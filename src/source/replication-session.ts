@@ -115,6 +115,8 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
   let stood = false;
 
   let gathering: NodeJS.Timeout | null = null;
+  /** What was gathered comes in the pieces in which it was read, all of it before anything is left again. */
+  let emptying = false;
   const gather = (): void => {
     wire?.stream.pause();
     gathering = setTimeout(readOn, GATHER_MS);
@@ -123,7 +125,12 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
     if (gathering === null) return;
     clearTimeout(gathering);
     gathering = null;
-    if (!paused) wire?.stream.resume();
+    if (paused) return;
+    emptying = true;
+    setImmediate(() => {
+      emptying = false;
+    });
+    wire?.stream.resume();
   };
 
   const fail = (error: unknown): void => {
@@ -183,7 +190,8 @@ export async function openReplicationSession(options: SessionOptions): Promise<R
       takeCopyData(wire.stream, onCopyData);
       wire.stream.on('data', (chunk: Buffer) => {
         heardAt = performance.now();
-        if (chunk.length < GATHERED_BYTES && !paused && gathering === null && options.gathers?.()) gather();
+        if (chunk.length >= GATHERED_BYTES || paused || emptying || gathering !== null) return;
+        if (options.gathers?.()) gather();
       });
       const parameters = [
         `proto_version '1'`,
