@@ -21,6 +21,8 @@ export interface SourceState {
   /** pg_control_system().system_identifier; empty where the role may not read it. */
   readonly systemId: string;
   readonly currentLsn: Lsn;
+  /** Where the next record goes: a slot that was just created may begin there, before that is written. */
+  readonly insertLsn: Lsn;
   /** server_version_num, e.g. 180004. */
   readonly serverVersion: number;
   /** Milliseconds; 0 is no timeout. */
@@ -29,7 +31,7 @@ export interface SourceState {
 
 export async function readSourceState(client: ClientBase): Promise<SourceState> {
   const { rows } = await client.query<Record<string, string>>(
-    `SELECT pg_current_wal_lsn()::text AS lsn, current_setting('server_version_num') AS version,
+    `SELECT pg_current_wal_lsn()::text AS lsn, pg_current_wal_insert_lsn()::text AS insert, current_setting('server_version_num') AS version,
             (SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout') AS timeout`,
   );
   const system = await client
@@ -39,6 +41,7 @@ export async function readSourceState(client: ClientBase): Promise<SourceState> 
   return {
     systemId: system?.rows[0]?.id ?? '',
     currentLsn: parseLsn(row.lsn ?? '0/0'),
+    insertLsn: parseLsn(row.insert ?? '0/0'),
     serverVersion: Number(row.version),
     walSenderTimeoutMs: Number(row.timeout),
   };

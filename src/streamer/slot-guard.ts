@@ -15,7 +15,7 @@ export type StartDecision =
 export function decideStart(
   checkpoint: Pick<Checkpoint, 'lsn'> & { readonly systemId: string },
   slot: SlotInfo | null,
-  source: Pick<SourceState, 'systemId' | 'currentLsn'>,
+  source: Pick<SourceState, 'systemId' | 'insertLsn'>,
 ): StartDecision {
   if (slot === null) return { kind: 'full-sync', reason: 'the replication slot is missing', from: null };
   if (slot.walStatus === 'lost' || slot.confirmedFlushLsn === null || slot.restartLsn === null) {
@@ -34,10 +34,10 @@ export function decideStart(
       from,
     };
   }
-  if (source.currentLsn < checkpoint.lsn) {
+  if (source.insertLsn < checkpoint.lsn) {
     return {
       kind: 'full-sync',
-      reason: `the primary's WAL ends at ${formatLsn(source.currentLsn)}, before the checkpoint ${at}: it was restored from an older copy`,
+      reason: `the primary's WAL ends at ${formatLsn(source.insertLsn)}, before the checkpoint ${at}: it was restored from an older copy`,
       from,
     };
   }

@@ -14,7 +14,7 @@ const SLOT: SlotInfo = {
   retainedBytes: 0,
 };
 const CHECKPOINT = { lsn: 1000n, systemId: '7' };
-const SOURCE = { systemId: '7', currentLsn: 2000n };
+const SOURCE = { systemId: '7', insertLsn: 2000n };
 
 describe('decideStart', () => {
   it.each<[string, SlotInfo]>([
@@ -28,7 +28,7 @@ describe('decideStart', () => {
   });
 
   it('streams when the primary stands exactly at the checkpoint', () => {
-    expect(decideStart(CHECKPOINT, SLOT, { ...SOURCE, currentLsn: 1000n })).toEqual({ kind: 'stream' });
+    expect(decideStart(CHECKPOINT, SLOT, { ...SOURCE, insertLsn: 1000n })).toEqual({ kind: 'stream' });
   });
 
   it.each([
@@ -71,8 +71,8 @@ describe('decideStart', () => {
   });
 
   it('orders a full sync when the primary is an older copy', () => {
-    expect(
-      decideStart(CHECKPOINT, { ...SLOT, confirmedFlushLsn: 400n }, { ...SOURCE, currentLsn: 999n }),
-    ).toMatchObject({ kind: 'full-sync', reason: expect.stringMatching(/older copy/), from: 400n });
+    expect(decideStart(CHECKPOINT, { ...SLOT, confirmedFlushLsn: 400n }, { ...SOURCE, insertLsn: 999n })).toMatchObject(
+      { kind: 'full-sync', reason: expect.stringMatching(/older copy/), from: 400n },
+    );
   });
 });
