@@ -39,8 +39,8 @@ export function createMetrics(status: StatusSource): Metrics {
  */
 function processMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry, prefix: METRIC_PREFIX, eventLoopMonitoringPrecision: 60_000 });
-  for (const of of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
-    registry.removeSingleMetric(`${METRIC_PREFIX}nodejs_eventloop_lag_${of}_seconds`);
+  for (const figure of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
+    registry.removeSingleMetric(`${METRIC_PREFIX}nodejs_eventloop_lag_${figure}_seconds`);
   let last = performance.eventLoopUtilization();
   new Gauge({
     name: `${METRIC_PREFIX}nodejs_eventloop_utilization`,
