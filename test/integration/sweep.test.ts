@@ -1,6 +1,7 @@
 /** The sweep over `updated_at` (SPEC section 6): what it sees it mends, and nothing else; a healthy system needs none. */
 import { Client } from 'pg';
 import { expect, it } from 'vitest';
+import { type Clock, systemClock } from '../../src/core/clock.js';
 import { createDatabasePair, type DatabasePair } from '../harness/cluster.js';
 import { describeDialects } from '../harness/secondary-dialects.js';
 import { query, withClient } from '../harness/sql.js';
@@ -18,7 +19,39 @@ INSERT INTO local SELECT 't' || i % 3, i, 'v', now() FROM generate_series(1, 300
 INSERT INTO undated SELECT i, 'v' FROM generate_series(1, 100) i;
 `;
 
-const EVERY = { sweepIntervalMs: 200, verifyIntervalMs: 0 };
+/** An interval that nothing else has: see `holdable`. */
+const EVERY = { sweepIntervalMs: 207, verifyIntervalMs: 0 };
+
+/** A clock on which no further sweep begins while it is held. */
+function holdable(): { readonly clock: Clock; hold(): Promise<() => void> } {
+  let held: Promise<void> | null = null;
+  let reached = () => {};
+  const clock: Clock = {
+    ...systemClock,
+    async sleep(ms, signal) {
+      await systemClock.sleep(ms, signal);
+      if (ms !== EVERY.sweepIntervalMs || !held) return;
+      reached();
+      await held;
+    },
+  };
+  /** Resolves when no sweep is under way; its value lets them go on. */
+  const hold = async () => {
+    const waiting = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    let release = () => {};
+    held = new Promise((resolve) => {
+      release = () => {
+        held = null;
+        resolve();
+      };
+    });
+    await waiting;
+    return release;
+  };
+  return { clock, hold };
+}
 
 interface Sweeps {
   readonly stream: RunningStream;
@@ -117,7 +150,8 @@ describeDialects('sweep', (dialect) => {
     const none = { ...EVERY, overlapMs: 0 };
     await using late = { client: new Client(pair.primary.url), [Symbol.asyncDispose]: () => late.client.end() };
     await late.client.connect();
-    await using stream = await new RunningStream(pair, { reconcile: none }).streaming();
+    const { clock, hold } = holdable();
+    await using stream = await new RunningStream(pair, { reconcile: none, clock }).streaming();
     const { streamer } = stream;
     const swept = async () => {
       const since = new Date().toISOString();
@@ -132,9 +166,12 @@ describeDialects('sweep', (dialect) => {
     await query(pair.secondary.url, `DELETE FROM plain WHERE id IN (10001, 11000, 11001, 11002, 12000, 12001, 12600)`);
     await waitFor(async () => (await swept()) === 7, { what: 'the sweep has mended all of one time' });
     await swept();
+    // Only the first sweep behind the commit has to see the row: it must not be over before the row is taken away.
+    const release = await hold();
     await late.client.query(`INSERT INTO plain VALUES (20001, 'late'); COMMIT`);
     await stream.caughtUp();
     await query(pair.secondary.url, `DELETE FROM plain WHERE id = 20001`);
+    release();
     await waitFor(async () => (await swept()) === 8, { what: 'the late row has been mended' });
   });
 
