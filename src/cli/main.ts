@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32
+#!/usr/bin/env -S node --max-semi-space-size=32 --no-incremental-marking-task
 /** Composition root: the one place that touches the environment, signals and exit codes. */
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';

@@ -124,8 +124,13 @@ export class Assembler {
   }
 }
 
+/** What is known of them: nobody adds to changes that have left the assembler. */
+const known = new WeakMap<readonly Change[], ReadonlySet<Relation>>();
+
 /** The relations that a part's changes name, each version once. */
-export function relationsOf(changes: readonly Change[]): Set<Relation> {
+export function relationsOf(changes: readonly Change[]): ReadonlySet<Relation> {
+  const before = known.get(changes);
+  if (before) return before;
   const relations = new Set<Relation>();
   let last: Relation | null = null;
   for (const change of changes) {
@@ -135,5 +140,6 @@ export function relationsOf(changes: readonly Change[]): Set<Relation> {
       relations.add(last);
     }
   }
+  known.set(changes, relations);
   return relations;
 }

@@ -71,17 +71,17 @@ export function compileSteps(
   return [check, ...out, check];
 }
 
-function compileKeyed(
-  { binding, changes }: KeyedFold,
-  dialect: Dialect,
-  copied: CopyFormat | null,
-  out: Statement[],
-): void {
+function compileKeyed(table: KeyedFold, dialect: Dialect, copied: CopyFormat | null, out: Statement[]): void {
+  const { binding, inserts: fresh } = table;
+  if (fresh && copied === 'binary' && fresh.length >= LEAST_COPIED) {
+    out.push(copyOf(binding, binaryLines(fresh), fresh, 'binary'));
+    return;
+  }
   const deletes: Row[] = [];
   const upserts: NetChange[] = [];
   const inserts: NetChange[] = [];
   const patches = new Map<string, Row[]>();
-  for (const change of changes.values()) {
+  for (const change of table.changes.values()) {
     if (change.op === 'delete') deletes.push(change.row);
     else if (change.op !== 'upsert') groupPatch(patches, change.row);
     else if (copied && change.fresh) inserts.push(change);
@@ -122,13 +122,14 @@ function pushCopies(binding: Binding, inserts: readonly NetChange[], inBinary: b
     else if (inBinary) binary.push(change.line);
     else rows.push(change.row);
   }
-  const push = (copy: Copied, { length }: { length: number }, format: CopyFormat) => {
-    const text = copySql(binding.target, binding.columns, format);
-    out.push({ text, values: [], copy, inBinary: format === 'binary', binding, rows: length, mustMatch: null });
-  };
-  if (binary.length > 0) push(binaryLines(binary), binary, 'binary');
-  if (raw.length > 0) push(textLines(raw), raw, 'text');
-  if (rows.length > 0) push(writtenLines(binding, rows), rows, 'text');
+  if (binary.length > 0) out.push(copyOf(binding, binaryLines(binary), binary, 'binary'));
+  if (raw.length > 0) out.push(copyOf(binding, textLines(raw), raw, 'text'));
+  if (rows.length > 0) out.push(copyOf(binding, writtenLines(binding, rows), rows, 'text'));
+}
+
+function copyOf(binding: Binding, copy: Copied, { length }: { length: number }, format: CopyFormat): Statement {
+  const text = copySql(binding.target, binding.columns, format);
+  return { text, values: [], copy, inBinary: format === 'binary', binding, rows: length, mustMatch: null };
 }
 
 /** Around a COPY in binary: SAME_TYPES_SQL for its table, and those of others in the same transaction. */

@@ -52,7 +52,43 @@ class ConvertedUpsert extends RawUpsert {
 
 export interface KeyedFold {
   readonly binding: Binding;
-  readonly changes: Map<string, NetChange>;
+  readonly changes: ReadonlyMap<string, NetChange>;
+  /** All that there is, where it is nothing but new rows in binary: see FoldedTable. */
+  readonly inserts?: readonly BinaryInsert[] | null;
+}
+
+/**
+ * A table's changes within a group. Rows that are only inserted need no look at their keys while they are copied: the
+ * primary's key has kept them apart, and were it another one than the secondary's, the COPY would be refused and the rows
+ * folded by key. So they are put down one behind the other until something else comes, or somebody asks for keys.
+ */
+class FoldedTable implements KeyedFold {
+  readonly binding: Binding;
+  #inserts: BinaryInsert[] | null = [];
+  readonly #changes = new Map<string, NetChange>();
+
+  constructor(binding: Binding) {
+    this.binding = binding;
+  }
+
+  get inserts(): readonly BinaryInsert[] | null {
+    return this.#inserts;
+  }
+
+  get changes(): Map<string, NetChange> {
+    const inserts = this.#inserts;
+    this.#inserts = null;
+    if (inserts) for (const change of inserts) foldKeyed(this, change);
+    return this.#changes;
+  }
+
+  /** False once keys are looked at. */
+  putDown(change: RowChange): boolean {
+    if (this.#inserts === null || !(change instanceof BinaryInsert)) return false;
+    const { binary, straight } = this.binding;
+    if (binary && straight) this.#inserts.push(change);
+    return binary && straight;
+  }
 }
 
 export interface BagFold {
@@ -70,7 +106,7 @@ export type Step =
 export type BindingLookup = (relation: Relation) => Binding | null;
 
 interface Group {
-  readonly keyed: Map<number, KeyedFold>;
+  readonly keyed: Map<number, FoldedTable>;
   readonly bags: Map<number, BagFold>;
 }
 
@@ -100,10 +136,8 @@ export function fold(changes: Iterable<Change>, lookup: BindingLookup): Step[] {
       );
       continue;
     }
-    const move = foldKeyed(
-      keyedOf(group, binding, flush, () => group),
-      change,
-    );
+    const table = keyedOf(group, binding, flush, () => group);
+    const move = table.putDown(change) ? null : foldKeyed(table, change);
     if (move) {
       flush();
       steps.push(move);
@@ -122,12 +156,12 @@ function remembering(lookup: BindingLookup): BindingLookup {
   };
 }
 
-function keyedOf(group: Group, binding: Binding, flush: () => void, fresh: () => Group): KeyedFold {
+function keyedOf(group: Group, binding: Binding, flush: () => void, fresh: () => Group): FoldedTable {
   const oid = binding.relation.oid;
   const known = group.keyed.get(oid);
   if (known?.binding === binding) return known;
   if (known) flush();
-  const table: KeyedFold = { binding, changes: new Map() };
+  const table = new FoldedTable(binding);
   fresh().keyed.set(oid, table);
   return table;
 }
@@ -143,7 +177,7 @@ function bagOf(group: Group, binding: Binding, flush: () => void, fresh: () => G
 }
 
 /** Returns a move step when the change cannot be folded. */
-function foldKeyed(table: KeyedFold, change: RowChange): Step | null {
+function foldKeyed(table: FoldedTable, change: RowChange): Step | null {
   const { binding, changes } = table;
   if (isWhole(change, binding)) {
     const key = rawKeyOf(binding, change);
