@@ -1,13 +1,16 @@
 /** Rows in binary, from a connection's bytes to a COPY: nothing of a mutated one is taken for a value (G9). */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { dialectOf } from '../../src/apply/dialect.js';
 import { BinaryInsert, BinaryRow, BinaryUpdate, COPY_HEADER, COPY_TRAILER } from '../../src/core/binary-row.js';
 import { BinaryTypes } from '../../src/core/binary-types.js';
 import { BUILT_IN_DECODERS, textDecoder } from '../../src/core/binary-values.js';
+import type { Change } from '../../src/core/change.js';
 import { DecodeError } from '../../src/core/errors.js';
 import { bind } from '../../src/pipeline/binding.js';
+import { compileSteps } from '../../src/pipeline/compile.js';
 import { binaryLines } from '../../src/pipeline/copy-lines.js';
-import { fold } from '../../src/pipeline/fold.js';
+import { fold, type Step } from '../../src/pipeline/fold.js';
 import { copiedLines } from '../../src/snapshot/copied-lines.js';
 import { BinaryFormError } from '../../src/source/binary-tuples.js';
 import { CopyFrames } from '../../src/source/copy-frames.js';
@@ -50,6 +53,7 @@ function relation(types: readonly number[], key = 0): Buffer {
 }
 
 const TEXT = 25;
+const POSTGRES = dialectOf('PostgreSQL 18.4');
 
 function decoderOf(columns: number): PgOutputDecoder {
   const decoder = new PgOutputDecoder({ rawInserts: true, binary: new BinaryTypes([]) });
@@ -113,6 +117,43 @@ describe('rows in binary', () => {
     const everyOther = binaryLines(rows.filter((_, i) => i % 2 === 0));
     expect(everyOther).toHaveLength(1);
     expect(readBack(Buffer.concat(everyOther))).toHaveLength(2500);
+  });
+
+  it('that are only inserted are copied as they came, and folded by key as soon as something else comes (G1)', () => {
+    const table = { columns: ['id', 'a'], key: ['id'] };
+    const decoder = decoderOf(2);
+    const rowOf = (cells: readonly Cell[]) => decoder.decode(insert(cells)) as BinaryInsert;
+    const rows = Array.from({ length: 200 }, (_, i) => rowOf([String(i), 'new']));
+    const shape = { ...(rows[0] as BinaryInsert).relation, columns: relationOf(table).columns };
+    const { binding } = bind(shape, targetOf(table), { rename: (column) => column, converter: () => null });
+    const folded = (changes: readonly Change[]) => {
+      const [step] = fold(changes, () => binding);
+      if (step?.kind !== 'rows' || !step.keyed[0]) throw new Error('no rows');
+      return { step, table: step.keyed[0] };
+    };
+    const binary = (step: Step) => compileSteps([step], POSTGRES, () => 'binary');
+    const inserted = folded(rows);
+    expect(inserted.table.inserts).toEqual(rows);
+    const copies = binary(inserted.step).filter(({ copy }) => copy !== undefined);
+    expect(copies.map(({ rows: count }) => count)).toEqual([200]);
+    expect(readBack(Buffer.concat(copies[0]?.copy as Buffer[]))).toEqual(rows.map(({ row }) => row));
+    // Asked for by key, each is there, and new to the secondary.
+    expect([...inserted.table.changes].map(([key, { fresh, op, row }]) => [key, op, fresh, row])).toEqual(
+      rows.map(({ row }) => [row[0], 'upsert', true, row]),
+    );
+    expect(inserted.table.inserts).toBeNull();
+
+    const gone: Change = { kind: 'delete', relation: shape, old: ['7', null], oldIs: 'key' };
+    const changed = folded([...rows.slice(0, 100), gone, ...rows.slice(100), rowOf(['7', 'again'])]);
+    expect(changed.table.inserts).toBeNull();
+    expect(changed.table.changes.size).toBe(200);
+    expect(changed.table.changes.get('7')).toMatchObject({ op: 'upsert', row: ['7', 'again'], fresh: false });
+
+    // A key that the primary does not have: the last row wins, as it does where each change is applied for itself.
+    const twice = folded([...rows, rowOf(['7', 'second'])]);
+    const upserts = compileSteps([twice.step], POSTGRES, () => null);
+    expect(upserts.reduce((sum, { rows: count }) => sum + count, 0)).toBe(200);
+    expect(twice.table.changes.get('7')?.row).toEqual(['7', 'second']);
   });
 
   it("without a key are nobody else's: no two of them, and none with an empty key, become one (G9)", () => {
