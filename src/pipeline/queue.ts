@@ -15,13 +15,16 @@ export interface BatchLimits {
   readonly maxBytes: number;
 }
 
+const rowsOf = (entry: Entry) => (entry.kind === 'transaction' ? entry.changes.length : 0);
+
 export class EntryQueue {
   #entries: Entry[] = [];
   #head = 0;
   #bytes = 0;
+  #rows = 0;
   #paused = false;
   #wake: (() => void) | null = null;
-  #filled: (() => void) | null = null;
+  #filled: { readonly limits: BatchLimits; readonly tell: () => void } | null = null;
   #closed = false;
   #limits: QueueLimits;
   readonly #flow: { pause(): void; resume(): void };
@@ -52,10 +55,14 @@ export class EntryQueue {
   push(entry: Entry): void {
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
+    this.#rows += rowsOf(entry);
     if (!this.#paused && this.#bytes > this.#limits.highBytes) {
       this.#paused = true;
       this.#flow.pause();
-      this.#filled?.();
+    }
+    if (this.#filled && this.#isFull(this.#filled.limits)) {
+      this.#filled.tell();
+      this.#filled = null;
     }
     this.#notify();
   }
@@ -71,6 +78,7 @@ export class EntryQueue {
       this.#head = 0;
     }
     this.#bytes -= entry.bytes;
+    this.#rows -= rowsOf(entry);
     if (this.#paused && this.#bytes <= this.#limits.lowBytes) {
       this.#paused = false;
       this.#flow.resume();
@@ -124,12 +132,19 @@ export class EntryQueue {
     });
   }
 
-  /** Resolves when it is full: the source waits. One waits at a time; who has asked before is forgotten. */
-  full(): Promise<void> {
-    if (this.#paused) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#filled = resolve;
+  /**
+   * Resolves when it has as much as a batch may have, or the source waits. One waits at a time; who has asked before is
+   * forgotten.
+   */
+  full(limits: BatchLimits): Promise<void> {
+    if (this.#isFull(limits)) return Promise.resolve();
+    return new Promise((tell) => {
+      this.#filled = { limits, tell };
     });
+  }
+
+  #isFull({ maxBytes, maxRows }: BatchLimits): boolean {
+    return this.#paused || this.#rows >= maxRows || this.#bytes >= maxBytes;
   }
 
   /** Whoever waits looks again, although nothing has come. */

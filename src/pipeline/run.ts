@@ -133,11 +133,11 @@ export class ApplyLoop {
 
   /**
    * Where a backlog waits, the next batch is made ready while the secondary works on this one. Only when as much waits as
-   * is ever taken at a time: what is taken early would else be a small batch where natural batching makes a large one.
+   * is taken at a time: what is taken early would else be a small batch where natural batching makes a large one.
    */
   async #makeNextReady(applied: Promise<void>): Promise<void> {
     const { applier, derive, limits, queue, registry } = this.#options;
-    const isFull = await Promise.race([queue.full().then(() => true), applied.then(() => false)]);
+    const isFull = await Promise.race([queue.full(limits).then(() => true), applied.then(() => false)]);
     if (!isFull) return;
     // This one is on its way by then.
     await setImmediate();

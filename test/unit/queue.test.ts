@@ -194,19 +194,39 @@ describe('who looks at the queue from outside', () => {
   it('waits until it is full, and not at all while the source waits', async () => {
     const { queue } = queueOf(transaction(1, 1, 60));
     let full = false;
-    const waiting = queue.full().then(() => {
+    const waiting = queue.full(LIMITS).then(() => {
       full = true;
     });
     await Promise.resolve();
     expect(full).toBe(false);
     queue.push(transaction(2, 1, 60));
     await waiting;
-    await queue.full();
+    await queue.full(LIMITS);
     // Taken down to what the source may begin again at.
     queue.shift();
     queue.shift();
-    const later = queue.full().then(() => 'full');
+    const later = queue.full(LIMITS).then(() => 'full');
     expect(await Promise.race([later, Promise.resolve('not full')])).toBe('not full');
+  });
+
+  it.each([
+    ['rows', transaction(3, 4, 1), transaction(4, 1, 1)],
+    ['bytes', transaction(3, 1, 20), transaction(4, 1, 21)],
+  ])('counts as full with as many %s as a batch may have', async (_, almost, enough) => {
+    const queue = new EntryQueue({ highBytes: 1000, lowBytes: 40 }, { pause: vi.fn(), resume: vi.fn() });
+    const limits = { maxRows: 6, maxBytes: 42 };
+    const isFull = (full: Promise<void>) => Promise.race([full.then(() => true), Promise.resolve(false)]);
+    queue.push(watermark(1));
+    queue.push(transaction(2, 1, 1));
+    queue.push(almost);
+    queue.shift();
+    expect(await isFull(queue.full(limits))).toBe(false);
+    const full = queue.full(limits);
+    queue.push(enough);
+    await full;
+    await queue.full(limits);
+    queue.shift();
+    expect(await isFull(queue.full(limits))).toBe(false);
   });
 
   it('can wake who waits for an entry that does not come', async () => {
