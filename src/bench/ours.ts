@@ -85,10 +85,13 @@ export class Ours implements Replication {
         everyMs: 10,
       });
       if (!options.unverified)
-        await until(async () => Number(await secondary.value(VERIFIED_SQL, [STREAM])) >= tables.length, {
-          what: 'the streamer has verified every table',
-          signal: context.signal,
-        });
+        await until(
+          async () => ours.#runs() && Number(await secondary.value(VERIFIED_SQL, [STREAM])) >= tables.length,
+          {
+            what: 'the streamer has verified every table',
+            signal: context.signal,
+          },
+        );
       return ours;
     } catch (error) {
       await ours.stop();
@@ -118,13 +121,19 @@ export class Ours implements Replication {
     await forgetStream(this.#context.primary, this.#secondary);
   }
 
-  async #streams(expected: number): Promise<boolean> {
+  /** @throws RedundancyError when it has ended by itself */
+  #runs(): true {
     if (this.#ended) {
       throw new RedundancyError(`The streamer has ended while the benchmark ran:\n${this.#log.text()}`, {
         code: 'bench-streamer',
         remedy: 'Mend what it names; db:doctor checks both sides.',
       });
     }
+    return true;
+  }
+
+  async #streams(expected: number): Promise<boolean> {
+    this.#runs();
     const response = await fetch(`http://127.0.0.1:${this.#port}/api/system/replication-lag`).catch(() => null);
     if (response === null) return false;
     const { status, tables } = (await response.json()) as { status?: string; tables?: { streaming?: number } };

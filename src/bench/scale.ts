@@ -7,7 +7,7 @@ import { SCHEMA } from './rows.js';
 import { beside, freshTables, holdWrites, untilVisible } from './sides.js';
 
 const ROWS_EACH = 100;
-/** With the third hundred of rows a table has more pages than it had, and a map of its free space. */
+/** With its second hundred of rows a table gets more pages than one, and a map of its free space. */
 const TIMES_BEFORE = 3;
 
 export const scale: Workload = {

@@ -78,7 +78,14 @@ class FoldedTable implements KeyedFold {
   get changes(): Map<string, NetChange> {
     const inserts = this.#inserts;
     this.#inserts = null;
-    if (inserts) for (const change of inserts) foldKeyed(this, change);
+    try {
+      if (inserts) for (const change of inserts) foldKeyed(this, change);
+    } catch (error) {
+      // Who asks again must not find the rows before the unreadable one only.
+      this.#changes.clear();
+      this.#inserts = inserts;
+      throw error;
+    }
     return this.#changes;
   }
 

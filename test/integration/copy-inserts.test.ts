@@ -44,6 +44,31 @@ describeDialects('many new rows', (dialect) => {
     expect(await rig.rows('keyed')).toContain('2200,v2200,NULL');
   });
 
+  it.each([
+    ['at once', false],
+    ['made ready ahead', true],
+  ])('G1 G3 with doubled keys, in binary, end as the last one of each: %s', async (_, ahead) => {
+    rig.applier = rig.newApplier(await checkpointOf(rig));
+    // There is a connection by then.
+    await rig.applier.moveCheckpoint(rig.goal());
+    await rig.sql('DELETE FROM keyed');
+    rig.applied.length = 0;
+    const inserts = Array.from({ length: MANY }, (_, i) => rig.binaryInsert('keyed', String(i), `v${i}`, null));
+    const part = rig.part([...inserts, rig.binaryInsert('keyed', '7', 'second', null)]);
+    const ready = ahead ? rig.applier.ready([part]) : null;
+    const copied = ready?.statements.filter(({ copy }) => copy !== undefined) ?? [];
+    if (ahead && dialect === 'postgres') expect(copied.map(({ rows }) => rows)).toEqual([MANY + 1]);
+    await rig.applier.applyBatch([part], rig.goal(), ready);
+    const found = await rig.rows('keyed');
+    expect(found).toHaveLength(MANY);
+    expect(found).toEqual(expect.arrayContaining(['7,second,NULL', '8,v8,NULL']));
+    // Who follows along (a window of a load) hears of every key.
+    const keys = rig.applied.flatMap((step) =>
+      step.kind === 'rows' ? [...(step.keyed[0]?.changes.keys() ?? [])] : [],
+    );
+    expect(keys.sort()).toEqual(inserts.map((insert) => insert.text(0) as string).sort());
+  });
+
   it('G9 a value that the secondary refuses halts the stream as ever, and nothing of the batch is there', async () => {
     const inserts = Array.from({ length: MANY }, (_, i) => rig.insert('uniq', String(i), String(i % 150)));
     await expect(rig.apply(...inserts)).rejects.toThrow(/refused/);

@@ -3,6 +3,8 @@ import { type Checkpoint, readCheckpoint } from '../../src/apply/checkpoint.js';
 import { TargetSession } from '../../src/apply/target-session.js';
 import { readTargetTable } from '../../src/apply/target-table.js';
 import { Backoff } from '../../src/core/backoff.js';
+import { BinaryInsert } from '../../src/core/binary-row.js';
+import { type BinaryDecoder, BUILT_IN_DECODERS } from '../../src/core/binary-values.js';
 import type { Change, Relation, Row } from '../../src/core/change.js';
 import { systemClock } from '../../src/core/clock.js';
 import { Applier } from '../../src/pipeline/applier.js';
@@ -73,7 +75,7 @@ export class Rig implements AsyncDisposable {
         replicaIdentity: target.primaryKey ? 'd' : 'f',
         columns: target.columns.map((column) => ({
           name: column.name,
-          typeOid: 25,
+          typeOid: column.typeOid,
           typmod: -1,
           isKey: target.primaryKey?.includes(column.name) ?? true,
         })),
@@ -112,6 +114,22 @@ export class Rig implements AsyncDisposable {
 
   insert(table: string, ...row: Row): Change {
     return { kind: 'insert', relation: this.relation(table), row };
+  }
+
+  /** An insert as it comes in binary; int8 and text only. */
+  binaryInsert(table: string, ...row: Row): BinaryInsert {
+    const relation = this.relation(table);
+    const values = row.map((value, i) => {
+      if (typeof value !== 'string') return Buffer.from([0xff, 0xff, 0xff, 0xff]);
+      const bytes = Buffer.alloc(12);
+      bytes.writeInt32BE(8);
+      if (relation.columns[i]?.typeOid === 20) bytes.writeBigInt64BE(BigInt(value), 4);
+      else bytes.writeInt32BE(Buffer.byteLength(value));
+      return relation.columns[i]?.typeOid === 20 ? bytes : Buffer.concat([bytes.subarray(0, 4), Buffer.from(value)]);
+    });
+    const bytes = Buffer.concat([Buffer.from([0, row.length]), ...values]);
+    const decoders = relation.columns.map(({ typeOid }) => BUILT_IN_DECODERS.get(typeOid) as BinaryDecoder);
+    return new BinaryInsert({ relation, decoders }, bytes, 2, bytes.length);
   }
 
   update(table: string, row: Row, old: Row | null = null): Change {

@@ -22,6 +22,12 @@ INSERT INTO undated SELECT i, 'v' FROM generate_series(1, 100) i;
 /** An interval that nothing else has: see `holdable`. */
 const EVERY = { sweepIntervalMs: 207, verifyIntervalMs: 0 };
 
+/** When it is aborted; never without one. */
+const aborted = (signal?: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+
 /** A clock on which no further sweep begins while it is held. */
 function holdable(): { readonly clock: Clock; hold(): Promise<() => void> } {
   let held: Promise<void> | null = null;
@@ -32,7 +38,7 @@ function holdable(): { readonly clock: Clock; hold(): Promise<() => void> } {
       await systemClock.sleep(ms, signal);
       if (ms !== EVERY.sweepIntervalMs || !held) return;
       reached();
-      await held;
+      await Promise.race([held, aborted(signal)]);
     },
   };
   /** Resolves when no sweep is under way; its value lets them go on. */
