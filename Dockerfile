@@ -23,5 +23,5 @@ VOLUME /var/lib/db-redundancy
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.DB_HTTP_PORT||8080)+'/healthz').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
 # As process 1, node would neither reap what others leave to it nor die of a signal that nothing handles.
-ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=32", "--no-incremental-marking-task", "dist/cli/main.js"]
+ENTRYPOINT ["tini", "--", "node", "--max-semi-space-size=32", "dist/cli/main.js"]
 CMD ["serve"]

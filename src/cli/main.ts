@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32 --no-incremental-marking-task
+#!/usr/bin/env -S node --max-semi-space-size=32
 /** Composition root: the one place that touches the environment, signals and exit codes. */
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
@@ -25,6 +25,9 @@ import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
 
 // On a machine with much memory V8 collects late; a long-running process is to stay small (G4).
 setFlagsFromString('--heap-growing-percent=50');
+// The bytes of rows live outside of V8's heap, and after some ten MiB of them a task would mark the whole heap, long before
+// that limit: docs/decisions/0011-performance.md. Node 20 to 26 know it.
+setFlagsFromString('--no-incremental-marking-task');
 
 const LONG_RUNNING: ReadonlySet<string> = new Set(['serve', 'streamer', 'controller']);
 const stop = new AbortController();

@@ -60,7 +60,8 @@ export interface KeyedFold {
 /**
  * A table's changes within a group. Rows that are only inserted need no look at their keys while they are copied: the
  * primary's key has kept them apart (a table that has another one there is paused, and a COPY of doubled keys would be
- * refused, and its rows folded by key). So they are put down one behind the other until something else comes, or somebody asks for keys.
+ * refused, and its rows folded by key). So they are put down one behind the other until something else comes, or somebody
+ * asks for keys.
  */
 class FoldedTable implements KeyedFold {
   readonly binding: Binding;
