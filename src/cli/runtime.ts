@@ -9,7 +9,8 @@ import { onCrashPoint } from '../core/crash-points.js';
 import { createRedactor, type Redactor } from '../core/redact.js';
 import { createLogger, type Logger } from '../log/logger.js';
 import { SchemaBridge } from '../streamer/schema-bridge.js';
-import { Streamer, type StreamerOptions } from '../streamer/streamer.js';
+import { Streamer } from '../streamer/streamer.js';
+import type { StreamerOptions } from '../streamer/streamer-options.js';
 import { type Dying, dying } from './dying.js';
 
 /** What economy mode and budgets tell a streamer. */

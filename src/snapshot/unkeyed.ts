@@ -8,7 +8,7 @@ import Cursor from 'pg-cursor';
 import type { TargetSession } from '../apply/target-session.js';
 import type { Row } from '../core/change.js';
 import { quoteTable } from '../core/ident.js';
-import { DataRefusedError } from '../pipeline/applier.js';
+import { DataRefusedError } from '../pipeline/apply-errors.js';
 import { parseSnapshot } from '../source/pg-snapshot.js';
 import { wasRewritten } from '../source/rewritten.js';
 import { columnList } from './chunk-reader.js';

@@ -3,7 +3,7 @@ import { FencedError, RedundancyError, StreamHaltError } from '../core/errors.js
 import { classify } from '../core/policy.js';
 import { isQuotaExceeded } from '../core/quota.js';
 import type { StreamStatus } from '../core/status.js';
-import { RestartFromCheckpoint } from '../pipeline/applier.js';
+import { RestartFromCheckpoint } from '../pipeline/apply-errors.js';
 import { BinaryFormError } from '../source/binary-tuples.js';
 import { PublicationChangedError } from './primary-watch.js';
 

@@ -3,64 +3,33 @@
  * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
  */
 import type { ClientBase } from 'pg';
-import { BinaryTypes } from '../core/binary-types.js';
-import { isFloat } from '../core/binary-values.js';
 import type { Relation } from '../core/change.js';
-import type { Clock } from '../core/clock.js';
 import { ConfigurationError, StreamHaltError } from '../core/errors.js';
-import { displayName, quoteTable, type TableName, tableKey } from '../core/ident.js';
-import type { Log } from '../core/log.js';
+import { displayName, type TableName, tableKey } from '../core/ident.js';
 import type { Lsn } from '../core/lsn.js';
-import type { TargetLink } from '../meta/target-link.js';
 import { type Binding, identityColumns } from '../pipeline/binding.js';
 import type { TableEntry } from '../pipeline/registry.js';
 import { type ComparedTable, comparedTable } from '../reconcile/compared-table.js';
-import { readCatalog } from '../schema/catalog.js';
-import { diffTarget } from '../schema/diff.js';
-import type { ConflictKind } from '../schema/diff-parts.js';
-import type { CatalogModel, TableModel } from '../schema/model.js';
-import { readTargetCatalog } from '../schema/target-catalog.js';
-import type { Translation } from '../schema/translation.js';
-import type { CopiedForm } from '../snapshot/chunk-reader.js';
+import type { TableModel } from '../schema/model.js';
 import type { LoadTable } from '../snapshot/load-table.js';
-import type { SourcePool } from '../source/sql-pool.js';
 import { pauseRemedy } from './follow.js';
-import { LabelKeeper, type Relabeled } from './label-keeper.js';
-import { refusal, SchemaFollower } from './schema-follower.js';
+import { LabelKeeper } from './label-keeper.js';
+import { loadTable } from './load-description.js';
+import { refusal } from './schema-follower.js';
 import type { Fitted, SchemaReport, SchemaService } from './schema-service.js';
+import { type BridgeParts, refuseMissing, SecondarySchema } from './secondary-schema.js';
 import { TableShapes } from './table-shapes.js';
-import type { KnownColumn, TablesStore } from './tables-store.js';
+import type { KnownColumn } from './tables-store.js';
 
 /** A refused row makes the table's schema be looked at again, at most so often. */
 const REFRESH_INTERVAL_MS = 5000;
 
-/** What only a new table can mend. */
-const REBUILT_FOR: ReadonlySet<ConflictKind> = new Set([
-  'column-type',
-  'primary-key',
-  'generated-column',
-  'extra-column',
-]);
-
 const SCHEMA_VISIBLE_POLL_MS = 100;
-
-export interface BridgeParts {
-  readonly clock: Clock;
-  readonly source: SourcePool;
-  readonly link: TargetLink;
-  readonly store: TablesStore;
-  readonly stream: string;
-  readonly log: Log;
-  /** Waits until queries on the primary see every transaction that the stream has received. */
-  readonly untilVisible: (client: ClientBase) => Promise<void>;
-  /** Labels of enums were renamed: tables that use them are bound anew, and loaded again or paused where it says so. */
-  readonly onRelabeled: (change: Relabeled) => Promise<void>;
-}
 
 export class SchemaBridge implements SchemaService {
   readonly #parts: BridgeParts;
   readonly #shapes: TableShapes;
-  readonly #follower: SchemaFollower;
+  readonly #secondary: SecondarySchema;
   readonly #refreshed = new Map<string, number>();
   readonly #compared = new Map<string, ComparedTable>();
   readonly #labels: LabelKeeper;
@@ -68,63 +37,17 @@ export class SchemaBridge implements SchemaService {
   readonly #boundAt = new Map<string, number>();
   /** Where the stream must be before a rename that was noticed is followed. */
   #noticedAt: Lsn | null = null;
-  /** Catalogs are acted upon one after the other. May be waited for inside of a table's turn, never the other way round. */
-  #catalogTurn: Promise<unknown> = Promise.resolve();
   readonly #tableTurns = new Map<string, Promise<unknown>>();
 
   constructor(parts: BridgeParts) {
     this.#parts = parts;
     this.#labels = new LabelKeeper(parts);
     this.#shapes = new TableShapes({ ...parts, labels: this.#labels });
-    this.#follower = new SchemaFollower({ ...parts, shapes: this.#shapes, catalog: (tables) => this.#catalog(tables) });
+    this.#secondary = new SecondarySchema(parts, this.#shapes, this.#labels);
   }
 
-  /** One at a time, so that no catalog is acted upon after a newer one: a label would be renamed back. */
   ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
-    return this.#inCatalogTurn(() => this.#ensure(tables));
-  }
-
-  #inCatalogTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#catalogTurn.then(work);
-    this.#catalogTurn = turn.catch(() => undefined);
-    return turn;
-  }
-
-  async #ensure(tables: readonly TableName[] | '*'): Promise<SchemaReport> {
-    const { link, log, stream } = this.#parts;
-    const catalog = await this.#catalog(tables);
-    refuseMissing(catalog, tables);
-    const translation = await this.#shapes.translate(catalog);
-    await this.#follower.whileAway(catalog);
-    const unfollowed = await this.#labels.follow(catalog);
-    const { afterLoad, conflicts, target, ...diff } = await this.#diff(catalog, translation);
-    await this.#follower.orderBereft(catalog, target);
-    // A renamed label looks like one that is missing.
-    const statements = diff.statements.filter(({ kind, object }) => kind !== 'type' || !unfollowed.has(object));
-    const deviations = translation.deviations.map((deviation) => `${deviation.object}: ${deviation.reason}`);
-    for (const statement of [...statements, ...afterLoad]) {
-      try {
-        await link.with((session) => session.exec(statement.sql));
-      } catch (error) {
-        if (!statement.optional && !afterLoad.includes(statement)) throw error;
-        deviations.push(
-          `${statement.object}: not created on the secondary, which says: ${error instanceof Error ? error.message : error}`,
-        );
-      }
-    }
-    if (statements.length > 0) for (const table of catalog.tables) this.#shapes.noteAltered(table);
-    for (const conflict of conflicts) deviations.push(`${conflict.object}: ${conflict.reason}`);
-    for (const item of translation.promotion) {
-      await link.run(
-        `INSERT INTO db_redundancy.promotion (stream, schema_name, table_name, kind, name, statement, undo) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (stream, schema_name, table_name, kind, name) DO UPDATE SET statement = excluded.statement, undo = excluded.undo`,
-        [stream, item.table.schema, item.table.name, item.kind, item.name, item.sql, item.undo],
-      );
-    }
-    const created = statements.filter((statement) => statement.kind === 'table').map((statement) => statement.object);
-    if (created.length > 0) log.info({ tables: created.length }, `Created ${created.length} tables on the secondary`);
-    this.#shapes.remember(translation, catalog);
-    return { tables: catalog.tables.map(({ schema, name }) => ({ schema, name })), created, deviations, catalog };
+    return this.#secondary.ensure(tables);
   }
 
   prepare(entry: TableEntry, relation: Relation): Promise<Fitted> {
@@ -135,7 +58,7 @@ export class SchemaBridge implements SchemaService {
     const known = this.#shapes.known(entry);
     let reload = false;
     if (!known || !sameColumns(known, relation) || !(await this.#keyStands(entry, relation))) {
-      const followed = await this.#follower.follow(entry, known ?? null);
+      const followed = await this.#secondary.follower.follow(entry, known ?? null);
       if (followed.pause !== null) return { reload: false, pause: followed.pause };
       reload = followed.reload;
     }
@@ -163,7 +86,7 @@ export class SchemaBridge implements SchemaService {
   async #identify(entry: TableEntry, relation: Relation): Promise<string | null> {
     const found = () => entry.bindings.get(relation)?.key != null;
     if (relation.replicaIdentity !== 'i' || found()) return null;
-    const refused = await this.ensure([entry]).then(() => null, refusal);
+    const refused = await this.#secondary.ensure([entry]).then(() => null, refusal);
     entry.target = null;
     const unfit = await this.#bind(entry, relation);
     if (unfit !== null || found()) return unfit;
@@ -182,7 +105,7 @@ export class SchemaBridge implements SchemaService {
       return null;
     this.#refreshed.set(tableKey(entry), now);
     const bindings = [...entry.bindings];
-    const followed = await this.#follower.follow(entry, this.#shapes.known(entry) ?? null);
+    const followed = await this.#secondary.follower.follow(entry, this.#shapes.known(entry) ?? null);
     // Bindings hold the target's shape: they are made anew.
     entry.target = null;
     entry.bindings.clear();
@@ -190,7 +113,7 @@ export class SchemaBridge implements SchemaService {
     if (followed.pause !== null) return followed;
     const dropped = await this.#dropped(entry);
     if (dropped !== null) return { pause: dropped, reload: false };
-    await this.ensure([entry]);
+    await this.#secondary.ensure([entry]);
     entry.target = null;
     for (const [relation, before] of bindings) {
       const unfit = await this.#bind(entry, relation);
@@ -202,7 +125,7 @@ export class SchemaBridge implements SchemaService {
 
   async relabeled(entry: TableEntry): Promise<boolean> {
     const { source, untilVisible } = this.#parts;
-    return this.#inCatalogTurn(async () => {
+    return this.#secondary.inTurn(async () => {
       if ((this.#boundAt.get(tableKey(entry)) ?? 0) < this.#labels.version) return true;
       const behind = await source.use(async (client) => {
         await untilVisible(client);
@@ -213,8 +136,8 @@ export class SchemaBridge implements SchemaService {
   }
 
   async watchLabels(client: ClientBase, at: { applied: Lsn; durable: Lsn; current: Lsn }): Promise<void> {
-    await this.#inCatalogTurn(() => this.#labels.settle(client, at.durable, at.current));
-    if (!(await this.#inCatalogTurn(() => this.#labels.behind(client, null)))) {
+    await this.#secondary.inTurn(() => this.#labels.settle(client, at.durable, at.current));
+    if (!(await this.#secondary.inTurn(() => this.#labels.behind(client, null)))) {
       this.#noticedAt = null;
       return;
     }
@@ -223,7 +146,7 @@ export class SchemaBridge implements SchemaService {
     if (at.applied < this.#noticedAt) return;
     this.#noticedAt = null;
     const tables = (await this.#parts.store.list()).filter((table) => table.state !== 'paused');
-    await this.ensure(tables.map(({ schema, name }) => ({ schema, name }))).catch((error: unknown) => {
+    await this.#secondary.ensure(tables.map(({ schema, name }) => ({ schema, name }))).catch((error: unknown) => {
       // One that was dropped meanwhile: the next look at the publication deals with it.
       if (!(error instanceof ConfigurationError)) throw error;
     });
@@ -245,10 +168,10 @@ export class SchemaBridge implements SchemaService {
   }
 
   async #describe(entry: TableEntry): Promise<LoadTable> {
-    const catalog = await this.#catalog([entry]);
+    const catalog = await this.#secondary.catalog([entry]);
     refuseMissing(catalog, [entry]);
     const model = catalog.tables[0] as TableModel;
-    await this.#rebuildIfOrdered(entry, catalog);
+    await this.#secondary.rebuildIfOrdered(entry, catalog);
     if (!this.#shapes.known(entry)) {
       await this.#fitFirst(entry, model);
       await this.#shapes.store(entry, model, []);
@@ -260,56 +183,7 @@ export class SchemaBridge implements SchemaService {
         remedy: `Run ${pauseRemedy(entry)}.`,
       });
     await this.#readTarget(entry);
-    const filled = new Set(this.#shapes.filled(entry).map((column) => column.name));
-    const written = model.columns.filter(
-      (column) => (column.generated === null || filled.has(column.name)) && entry.target?.byName.has(column.name),
-    );
-    const relation: Relation = {
-      oid: model.oid,
-      schema: model.schema,
-      name: model.name,
-      replicaIdentity: model.replicaIdentity.kind,
-      columns: written.map((column) => ({
-        name: column.name,
-        typeOid: column.type.oid,
-        typmod: column.type.typmod,
-        isKey: model.replicaIdentity.columns.includes(column.name),
-      })),
-    };
-    const version = this.#labels.version;
-    const { binding } = this.#shapes.bindingOf(entry, relation);
-    const typed = (name: string) => ({
-      name,
-      type: model.columns.find((column) => column.name === name)?.type.display ?? 'text',
-    });
-    const read = binding.sourceIndexes.map((i) => typed((relation.columns[i] as { name: string }).name));
-    return {
-      entry,
-      outdated: () => version < this.#labels.version,
-      // The binding's rows come from the chunk, whose columns are just those that it writes.
-      binding: { ...binding, sourceIndexes: binding.columns.map((_, i) => i) },
-      chunk: {
-        oid: model.oid,
-        schema: model.schema,
-        name: model.name,
-        columns: read,
-        key: binding.keyNames.map(typed),
-        binary: await this.#binaryForm(model, binding),
-      },
-      rowEstimate: model.rowEstimate,
-      sizeBytes: model.sizeBytes,
-    };
-  }
-
-  /** Null where a load takes text: the secondary, a type, or a float in the key wants it. */
-  async #binaryForm(model: TableModel, { binary, key, relation }: Binding): Promise<CopiedForm | null> {
-    if (!binary || (await this.#shapes.capabilities()).dialect !== 'postgres') return null;
-    const enums = model.columns.filter(({ type }) => type.kind === 'enum');
-    const types = new BinaryTypes(enums.map(({ type }) => ({ oid: type.oid, kind: 'e', base: 0, element: null })));
-    const decoders = types.decoders(relation.columns);
-    const oids = relation.columns.map(({ typeOid }) => typeOid);
-    const named = key?.map((i) => oids[i] ?? 0) ?? [];
-    return 'length' in decoders && !named.some(isFloat) ? { decoders, types: oids } : null;
+    return loadTable(entry, model, this.#shapes, this.#labels);
   }
 
   async compared(entry: TableEntry, fresh = true): Promise<ComparedTable> {
@@ -318,7 +192,7 @@ export class SchemaBridge implements SchemaService {
     if (cached && unchanged && !fresh) return cached;
     const load = await this.describe(entry);
     const { dialect } = await this.#shapes.capabilities();
-    const catalog = await this.#catalog([entry]);
+    const catalog = await this.#secondary.catalog([entry]);
     refuseMissing(catalog, [entry]);
     const planned = this.#shapes.planned(entry);
     const compared = comparedTable(load, catalog.tables[0] as TableModel, planned, dialect);
@@ -331,46 +205,8 @@ export class SchemaBridge implements SchemaService {
     entry.target = await this.#shapes.targetOf(entry);
     const { target } = entry;
     if (model.columns.every((column) => column.generated !== null || target?.byName.has(column.name))) return;
-    await this.ensure([entry]);
+    await this.#secondary.ensure([entry]);
     entry.target = null;
-  }
-
-  /**
-   * A table that was ordered to be made equal again and does not fit (another type, another key) is created anew: the
-   * order is a person's, and everything in it comes from the primary.
-   */
-  async #rebuildIfOrdered(entry: TableEntry, catalog: CatalogModel): Promise<void> {
-    const { link, log } = this.#parts;
-    const translation = await this.#shapes.translate(catalog);
-    this.#shapes.remember(translation, catalog);
-    if (!entry.purge || entry.state !== 'pending') return;
-    const { conflicts } = await this.#diff(catalog, translation);
-    const unfit = conflicts.filter((conflict) => REBUILT_FOR.has(conflict.kind));
-    if (unfit.length > 0) {
-      const reasons = unfit.map((conflict) => conflict.reason);
-      log.warn(
-        { table: displayName(entry), reasons },
-        `Table ${displayName(entry)} is created anew on the secondary: ${reasons.join('; ')}`,
-      );
-      await link.with((session) => session.exec(`DROP TABLE IF EXISTS ${quoteTable(entry.schema, entry.name)}`));
-    } else {
-      // The order is to make the table equal, and with such a rule it cannot be.
-      for (const { kind, object, reason, remedy } of conflicts) {
-        if (kind !== 'unique' || remedy === null) continue;
-        log.warn({ table: displayName(entry), object }, `Unique rule ${object} is dropped on the secondary: ${reason}`);
-        await link.with((session) => session.exec(remedy));
-      }
-    }
-    await this.ensure([entry]);
-    entry.expire();
-    await this.#shapes.store(entry, catalog.tables[0] as TableModel, this.#shapes.known(entry) ?? []);
-  }
-
-  async #diff(catalog: CatalogModel, translation: Translation) {
-    return this.#parts.link.with(async (session) => {
-      const target = await readTargetCatalog(session.client, catalog.tables);
-      return { ...diffTarget(target, translation), target };
-    });
   }
 
   /** Returns why the table must be paused, where the secondary lacks what the relation has. */
@@ -401,7 +237,7 @@ export class SchemaBridge implements SchemaService {
       if (creates) {
         // Every row of it is about to be read.
         creates = false;
-        await this.ensure([entry]);
+        await this.#secondary.ensure([entry]);
         entry.target = null;
         continue;
       }
@@ -425,19 +261,8 @@ export class SchemaBridge implements SchemaService {
   async #readTarget(entry: TableEntry): Promise<void> {
     entry.target ??= await this.#shapes.targetOf(entry);
     if (entry.target) return;
-    await this.ensure([entry]);
+    await this.#secondary.ensure([entry]);
     entry.target = await this.#shapes.targetOf(entry);
-  }
-
-  /**
-   * The primary's catalog, not older than what the stream has seen: a commit is in the WAL a moment before queries see
-   * it, and a schema change must not be judged by the catalog from before it.
-   */
-  async #catalog(tables: readonly TableName[] | '*'): Promise<CatalogModel> {
-    return this.#parts.source.use(async (client) => {
-      await this.#parts.untilVisible(client);
-      return readCatalog(client, tables);
-    });
   }
 }
 
@@ -448,19 +273,6 @@ function refuseOtherOutputs(table: TableName, before: Binding, after: Binding | 
   throw new StreamHaltError(`Generated columns of ${displayName(table)} have changed under a batch.`, {
     code: 'derived-column',
     remedy: 'Nothing to do: the stream reads the batch again.',
-  });
-}
-
-function refuseMissing(catalog: CatalogModel, tables: readonly TableName[] | '*'): void {
-  const wrong = [
-    ...catalog.missing.map((table) => `${displayName(table)} does not exist on the primary`),
-    ...(tables === '*' ? [] : catalog.skipped.map(({ table, reason }) => `${displayName(table)}: ${reason}`)),
-  ];
-  if (wrong.length === 0) return;
-  throw new ConfigurationError(`Tables that cannot be replicated: ${wrong.join('; ')}.`, {
-    code: 'tables-missing',
-    remedy:
-      'Create them on the primary, or name in DB_SYNC_TABLES only tables that exist (schema.table, comma-separated).',
   });
 }
 

@@ -4,8 +4,9 @@
  */
 import { randomInt } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { type PartSource, RestartFromCheckpoint } from '../../src/pipeline/applier.js';
+import { RestartFromCheckpoint } from '../../src/pipeline/apply-errors.js';
 import type { TransactionPart } from '../../src/pipeline/entries.js';
+import type { PartSource } from '../../src/pipeline/large.js';
 import { createDatabasePair } from '../harness/cluster.js';
 import { TcpProxy } from '../harness/proxy.js';
 import { describeDialects, type SecondaryDialect } from '../harness/secondary-dialects.js';

@@ -5,7 +5,7 @@
  * That these tests can fail was tried with defects put into src one at a time. On both dialects they fail with:
  * - pipeline/applier: the checkpoint moved in a target transaction of its own, after the data, or before it;
  * - pipeline/run: a batch cut in the middle of a source transaction (TPC-B's sums notice it too);
- * - pipeline/applier: a large transaction committed after each of its parts;
+ * - pipeline/large: a large transaction committed after each of its parts;
  * - pipeline/fold: unchanged TOAST values taken for NULL; a key change that leaves the old row behind.
  * And on PostgreSQL with:
  * - apply/dialect: TRUNCATE instead of DELETE (a reader with an older snapshot sees the table empty);

@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
-import type { PartSource } from '../../src/pipeline/applier.js';
 import type { TransactionPart } from '../../src/pipeline/entries.js';
+import type { PartSource } from '../../src/pipeline/large.js';
 import { DEFAULT_IDLE_POLICY, Ledger } from '../../src/pipeline/ledger.js';
 import { EntryQueue } from '../../src/pipeline/queue.js';
 import { ApplyLoop } from '../../src/pipeline/run.js';

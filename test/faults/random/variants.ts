@@ -34,9 +34,9 @@ export const VARIANTS: readonly Variant[] = [
     patches: [
       {
         file: 'pipeline/applier.js',
-        find: 'session.pipeline([BEGIN, ...statements, this.#checkpoint(checkpoint), COMMIT])',
+        find: 'session.pipeline([BEGIN, ...statements, this.#target.checkpoint(checkpoint), COMMIT])',
         replace:
-          "session.pipeline([BEGIN, ...statements.flatMap((each) => [each, COMMIT, { text: 'SELECT pg_sleep(0.05)', values: [] }, BEGIN]), this.#checkpoint(checkpoint), COMMIT])",
+          "session.pipeline([BEGIN, ...statements.flatMap((each) => [each, COMMIT, { text: 'SELECT pg_sleep(0.05)', values: [] }, BEGIN]), this.#target.checkpoint(checkpoint), COMMIT])",
       },
     ],
     cluster: NO_SWEEP,
@@ -59,7 +59,7 @@ export const VARIANTS: readonly Variant[] = [
     scenario: 'answers to COMMIT lost',
     breaks: ['G3'],
     patches: [
-      { file: 'pipeline/applier.js', find: 'unclear = true;', replace: 'unclear = false;' },
+      { file: 'pipeline/durable.js', find: 'unclear = true;', replace: 'unclear = false;' },
       {
         file: 'apply/checkpoint.js',
         find: 'AND lsn = $7 AND partial_changes = $8::int8 RETURNING 1',
