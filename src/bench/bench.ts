@@ -59,7 +59,18 @@ export async function bench(
   const skipped: Skipped[] = [];
   try {
     const base = {
-      ...{ primary, secondary, cockroach, embedded, signal, say, peaks: [], program: host.program, path: host.path },
+      ...{
+        primary,
+        secondary,
+        cockroach,
+        embedded,
+        signal,
+        say,
+        peaks: [],
+        workload: '',
+        program: host.program,
+        path: host.path,
+      },
       ...{ turns: options.turns, size: options.size, idleMinutes: options.idleMinutes },
     };
     say(`Primary: ${primary.version}. Secondary: ${secondary.version}.`);
@@ -71,7 +82,7 @@ export async function bench(
       const reason = workload.refused(context);
       const results =
         reason === null
-          ? await workload.run(context)
+          ? await workload.run({ ...context, workload: workload.name })
           : workload.ids.map((id) => ({ id, workload: workload.name, reason }));
       for (const result of results) {
         if (options.only && !options.only.includes(result.id)) continue;

@@ -21,9 +21,16 @@ export interface BenchContext {
   /** For programs of the system: PATH. */
   readonly path: string;
   readonly signal: AbortSignal;
-  /** Peak memory in bytes of every streamer so far. */
-  readonly peaks: number[];
+  /** Name of the workload that runs. */
+  readonly workload: string;
+  /** Peak memory of every streamer so far. */
+  readonly peaks: Peak[];
   say(line: string): void;
+}
+
+export interface Peak {
+  readonly workload: string;
+  readonly bytes: number;
 }
 
 export interface Workload {

@@ -109,7 +109,7 @@ export class Ours implements Replication {
 
   async stop(): Promise<void> {
     const memory = this.#ended ? null : await this.memory();
-    if (memory) this.#context.peaks.push(memory.peakBytes);
+    if (memory) this.#context.peaks.push({ workload: this.#context.workload, bytes: memory.peakBytes });
     if (!this.#ended) {
       this.#process.kill('SIGTERM');
       const late = setTimeout(() => this.#process.kill('SIGKILL'), STOP_MS);

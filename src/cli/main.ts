@@ -27,7 +27,6 @@ import { createRuntime, type GlobalOptions, type Runtime } from './runtime.js';
 setFlagsFromString('--heap-growing-percent=50');
 
 const LONG_RUNNING: ReadonlySet<string> = new Set(['serve', 'streamer', 'controller']);
-const STREAMING: ReadonlySet<string> = new Set(['serve', 'streamer', 'init-secondary']);
 const stop = new AbortController();
 let redact: Redactor = createRedactor([
   process.env.DATABASE_URL,
@@ -36,9 +35,6 @@ let redact: Redactor = createRedactor([
 ]);
 
 function runtime(command: Command): Runtime {
-  // The bytes of rows live outside of V8's heap, and after some ten MiB of them a task would mark the whole heap, long before
-  // its limit: docs/decisions/0011-performance.md. Node 20 to 26 know it. An import, which marks little, takes a third more with it.
-  if (STREAMING.has(command.name())) setFlagsFromString('--no-incremental-marking-task');
   const built = createRuntime(
     process.env,
     command.optsWithGlobals<GlobalOptions>(),

@@ -12,6 +12,7 @@ import { SchemaBridge } from '../streamer/schema-bridge.js';
 import { Streamer } from '../streamer/streamer.js';
 import type { StreamerOptions } from '../streamer/streamer-options.js';
 import { type Dying, dying } from './dying.js';
+import { markFor } from './marking.js';
 
 /** What economy mode and budgets tell a streamer. */
 interface StreamEconomy {
@@ -75,6 +76,7 @@ export function createStreamer(
     },
     clock: systemClock,
     log: logger,
+    onRows: markFor(),
     ...(economy?.rest ? { rest: economy.rest } : {}),
     ...(economy ? { onStatement: economy.onStatement, breathMs: economy.breathMs } : {}),
     ...(scheduled

@@ -107,6 +107,9 @@ export interface StreamRest extends RestView {
   lastWakeSeconds: number | null;
 }
 
+/** Changes that are copied as the bytes in which they came; others: chunks of loads and comparisons, values that are written anew. */
+export type RowsKind = 'copied-bytes' | 'others';
+
 export interface StreamCounters {
   transactionsApplied: number;
   changesReceived: number;

@@ -151,6 +151,7 @@ export class Leader {
       },
       onChanges: () => rest.stir('changes'),
       levelAtMs: rest.levelAtMs,
+      onRows: options.onRows ?? (() => undefined),
       breathMs: options.breathMs ?? (() => 0),
     };
   }

@@ -11,7 +11,7 @@ import type { Relation } from '../core/change.js';
 import type { Clock } from '../core/clock.js';
 import { displayName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
-import type { StreamCounters } from '../core/status.js';
+import type { RowsKind, StreamCounters } from '../core/status.js';
 import type { TargetLink } from '../meta/target-link.js';
 import { Applier } from '../pipeline/applier.js';
 import { Assembler } from '../pipeline/assemble.js';
@@ -67,6 +67,7 @@ export interface SessionDependencies {
   readonly onChanges: () => void;
   /** Wall clock: until then nobody used the primary since the secondary was level with it; null: not known. */
   readonly levelAtMs: number | null;
+  readonly onRows: (kind: RowsKind) => void;
   /** How long to wait between two target transactions. */
   readonly breathMs: () => number;
 }
@@ -100,6 +101,8 @@ export class StreamSession {
   readonly #assembler: Assembler;
   readonly #start: CheckpointRow;
   #wire: ReplicationSession | null = null;
+  /** Inserts go to the secondary as the bytes that they came in. */
+  #copiesBytes = false;
   /** A batch is on its way to the secondary. */
   #inFlight = false;
   #applier: Applier | null = null;
@@ -130,6 +133,7 @@ export class StreamSession {
           ledger.oldestUnappliedAtMs ??= entry.commitAtMs;
         }
         ledger.busy = true;
+        deps.onRows(entry.kind === 'transaction' && this.#copiesBytes && !this.loading ? 'copied-bytes' : 'others');
         this.#queue.push(entry);
       },
       onEcho: () => {
@@ -147,7 +151,7 @@ export class StreamSession {
     const { clock, counters, levelAtMs } = this.#deps;
     const { commitAtMs } = this.#start;
     this.ledger.begins(source.currentLsn, levelAtMs === null ? commitAtMs : Math.max(levelAtMs, commitAtMs ?? 0));
-    const { binaryElements, wideReals } = await this.#deps.link.with(async (session) => session.dialect);
+    const { binaryElements, copyInserts, wideReals } = await this.#deps.link.with(async (session) => session.dialect);
     this.#wire = await openReplicationSession({
       connection: this.#settings.replication,
       slot: this.#settings.slot,
@@ -180,6 +184,7 @@ export class StreamSession {
       },
     });
     if (this.#wire.binary) this.#queue.limit(BINARY_QUEUE);
+    this.#copiesBytes = this.#wire.binary && copyInserts;
   }
 
   /**

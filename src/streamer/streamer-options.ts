@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.js';
 import type { PrimaryRest, RestView } from '../core/economy.js';
 import type { TableName } from '../core/ident.js';
 import type { Log } from '../core/log.js';
+import type { RowsKind } from '../core/status.js';
 import type { TargetLink } from '../meta/target-link.js';
 import type { ReconcileSchedule } from '../reconcile/parts.js';
 import type { SourcePool } from '../source/sql-pool.js';
@@ -28,6 +29,8 @@ export interface StreamerOptions {
   readonly rest?: PrimaryRest & { view?: () => RestView };
   /** Told of each statement that is sent to the secondary. */
   readonly onStatement?: (text: string) => void;
+  /** Told, whenever some have come, which rows fill the memory. */
+  readonly onRows?: (kind: RowsKind) => void;
   /** Between two target transactions; 0 by default. More gathers more changes into one, and makes the secondary late. */
   readonly breathMs?: () => number;
   readonly schema: (parts: {

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../../../src/core/clock.js';
 import type { TableName } from '../../../src/core/ident.js';
 import type { Log } from '../../../src/core/log.js';
 import { parseLsn } from '../../../src/core/lsn.js';
+import type { RowsKind } from '../../../src/core/status.js';
 import type { ReconcileSchedule } from '../../../src/reconcile/parts.js';
 import { SchemaBridge } from '../../../src/streamer/schema-bridge.js';
 import { Streamer } from '../../../src/streamer/streamer.js';
@@ -45,6 +46,7 @@ export interface StreamOptions {
   readonly breathMs?: number;
   /** The system's by default. */
   readonly clock?: Clock;
+  readonly onRows?: (kind: RowsKind) => void;
   /** Connection strings to use instead of the pair's own, through a proxy for example. */
   readonly primaryUrl?: string;
   readonly secondaryUrl?: string;
@@ -83,6 +85,7 @@ export class RunningStream implements AsyncDisposable {
       watchIntervalMs: 300,
       haltedRetryMs: 500,
       ...(options.reconcile ? { reconcile: options.reconcile } : {}),
+      ...(options.onRows ? { onRows: options.onRows } : {}),
       ...(options.breathMs === undefined ? {} : { breathMs: () => options.breathMs ?? 0 }),
       schema: (parts) => new SchemaBridge({ ...parts, stream: 'db_redundancy', clock, log: this.log }),
     });
