@@ -107,7 +107,7 @@ export interface StreamRest extends RestView {
   lastWakeSeconds: number | null;
 }
 
-/** Changes that are copied as the bytes in which they came; others: chunks of loads and comparisons, values that are written anew. */
+/** Changes that are copied as the bytes in which they came; others: values that are written anew, and all while tables are loaded. */
 export type RowsKind = 'copied-bytes' | 'others';
 
 export interface StreamCounters {

@@ -1,4 +1,4 @@
-/** How applying ends other than well. None of them leaves the pipeline but as what `streamer/judge` makes of it. */
+/** How applying ends other than well: what the caller tries again, what a load takes to its table, what ends the session. */
 import { StatementError } from '../apply/target-session.js';
 import { FencedError, StreamHaltError } from '../core/errors.js';
 import { classify } from '../core/policy.js';

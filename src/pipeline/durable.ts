@@ -31,7 +31,7 @@ export class DurableTarget {
     return this.#session;
   }
 
-  /** The statement that moves the checkpoint from where it is; without an argument it only checks the epoch. */
+  /** The statement that moves the checkpoint from where it is; without an argument it stays there, its epoch checked. */
   checkpoint(to: Checkpoint = this.#at): SqlStatement {
     return checkpointStatement(this.#options.stream, this.#options.epoch, to, this.#at);
   }

@@ -91,6 +91,8 @@ export class LargeTransaction {
       counters.transactionsApplied += 1;
       counters.applySecondsTotal += (performance.now() - started) / 1000;
     } catch (error) {
+      // Also where the target was closed meanwhile, and has let go of it.
+      session.destroy();
       this.#target.abandon();
       throw await this.#endOf(error);
     }

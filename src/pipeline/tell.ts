@@ -1,4 +1,4 @@
-/** What those who follow along are told of rows that are on the secondary: the windows of chunks, the counters, the repairs. */
+/** What is told of rows that are on the secondary: how many they are, and which were not found there. */
 import type { ApplierOptions } from './applier-options.js';
 import type { Statement } from './compile.js';
 import type { TransactionPart } from './entries.js';

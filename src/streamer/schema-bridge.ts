@@ -1,6 +1,6 @@
 /**
  * The schema side of a stream: makes the secondary's tables fit the primary's, follows what can be followed while
- * streaming, and tells loads how to read. The only place where pipeline and schema translation meet.
+ * streaming, and tells loads how to read. Pipeline and schema translation meet here and in what it is made of.
  */
 import type { ClientBase } from 'pg';
 import type { Relation } from '../core/change.js';

@@ -184,7 +184,7 @@ export class StreamSession {
       },
     });
     if (this.#wire.binary) this.#queue.limit(BINARY_QUEUE);
-    this.#copiesBytes = this.#wire.binary && copyInserts;
+    this.#copiesBytes = copyInserts;
   }
 
   /**
