@@ -59,18 +59,8 @@ export async function bench(
   const skipped: Skipped[] = [];
   try {
     const base = {
-      ...{
-        primary,
-        secondary,
-        cockroach,
-        embedded,
-        signal,
-        say,
-        peaks: [],
-        workload: '',
-        program: host.program,
-        path: host.path,
-      },
+      ...{ primary, secondary, cockroach, embedded, signal, say, program: host.program, path: host.path },
+      ...{ peaks: [], workload: '' },
       ...{ turns: options.turns, size: options.size, idleMinutes: options.idleMinutes },
     };
     say(`Primary: ${primary.version}. Secondary: ${secondary.version}.`);
